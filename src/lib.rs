@@ -1,0 +1,4 @@
+//! Ringkeeper, a load balancer that owns its replicas.
+
+pub mod name;
+pub mod ring;

@@ -1,0 +1,199 @@
+//! What things are called: the words that every module shares. Pure.
+
+use std::{fmt, str::FromStr};
+
+/// The name of a replica: container name, hostname and network alias in one.
+///
+/// 2 to 63 of `[A-Za-z0-9-]` with no hyphen at either end, so that it is a DNS label (RFC 1123, section 2.1) and
+/// can neither be read as a path nor as an option. Case is kept, but names that differ only in case are equal,
+/// as they are to DNS.
+#[derive(Clone, Debug)]
+pub struct Name(Box<str>);
+
+/// Why a text is not a [`Name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Shorter than 2 or longer than 63 bytes.
+    #[error("a name has 2 to 63 characters")]
+    Length,
+    /// Something other than a letter, a digit or a hyphen.
+    #[error("a name has only letters A-Z, digits and hyphens")]
+    Character,
+    /// A hyphen at an end.
+    #[error("a name neither starts nor ends with a hyphen")]
+    Hyphen,
+}
+
+impl Name {
+    /// The name as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if !(2..=63).contains(&text.len()) {
+            return Err(NameError::Length);
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(NameError::Character);
+        }
+        if text.starts_with('-') || text.ends_with('-') {
+            return Err(NameError::Hyphen);
+        }
+        Ok(Name(text.into()))
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for Name {}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A server's number: the i of Φ(i, j), from 1. It places the server on the ring, and a replacement keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Number(u16);
+
+impl Number {
+    /// `None` for 0: numbers start at 1.
+    pub const fn new(number: u16) -> Option<Self> {
+        if number == 0 { None } else { Some(Number(number)) }
+    }
+
+    /// The number itself, at least 1.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// The lowest number that is not in `used`.
+    pub fn lowest_free(used: impl Iterator<Item = Number>) -> Option<Self> {
+        let used: std::collections::HashSet<u16> = used.map(Number::get).collect();
+        (1..=u16::MAX).find(|n| !used.contains(n)).map(Number)
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One life of a replica: one container, one process. A replacement has a new one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(Box<str>);
+
+impl InstanceId {
+    /// The id that these 48 random bits spell: 12 hexadecimal digits.
+    pub fn from_bits(bits: u64) -> Self {
+        InstanceId(format!("{:012x}", bits & 0xffff_ffff_ffff).into())
+    }
+
+    /// The id that a label or a stored state gives; `None` unless it is 1 to 64 of `[A-Za-z0-9]`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let valid = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        valid.then(|| InstanceId(text.into()))
+    }
+
+    /// The id as it stands in the label.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which balancer's world an instance belongs to. Instances of another deployment are foreign and never touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment(Box<str>);
+
+/// Why a text is not a [`Deployment`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a deployment is 1 to 63 of a-z, 0-9, '-' and '_', and starts with a letter or a digit")]
+pub struct DeploymentError;
+
+impl Deployment {
+    /// The name of the deployment; its Docker network is called the same.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Deployment {
+    type Err = DeploymentError;
+
+    fn from_str(text: &str) -> Result<Self, DeploymentError> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let valid = (1..=63).contains(&text.len())
+            && text.bytes().next().is_some_and(plain)
+            && text.bytes().all(|b| plain(b) || b == b'-' || b == b'_');
+        if valid { Ok(Deployment(text.into())) } else { Err(DeploymentError) }
+    }
+}
+
+impl fmt::Display for Deployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_dns_label_of_two_to_63_characters() {
+        for good in ["S1", "Server-1", "a0", &"x".repeat(63)] {
+            assert_eq!(good.parse::<Name>().expect(good).as_str(), good);
+        }
+        for (bad, why) in [
+            ("", NameError::Length),
+            ("a", NameError::Length),
+            (&"x".repeat(64), NameError::Length),
+            ("a/b", NameError::Character),
+            ("../x", NameError::Character),
+            ("a b", NameError::Character),
+            ("ünder", NameError::Character),
+            ("-ab", NameError::Hyphen),
+            ("ab-", NameError::Hyphen),
+        ] {
+            assert_eq!(bad.parse::<Name>().unwrap_err(), why, "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_that_differ_only_in_case_are_equal() {
+        assert_eq!("Server-1".parse::<Name>(), "sERVER-1".parse());
+    }
+
+    #[test]
+    fn the_lowest_number_not_in_use_is_found() {
+        let number = |n| Number::new(n).expect("not 0");
+        assert_eq!(Number::lowest_free([].into_iter()), Number::new(1));
+        assert_eq!(Number::lowest_free([number(1), number(3)].into_iter()), Number::new(2));
+        assert_eq!(Number::lowest_free([number(2), number(1)].into_iter()), Number::new(3));
+    }
+
+    #[test]
+    fn a_deployment_is_a_plain_word() {
+        assert!("ringkeeper".parse::<Deployment>().is_ok());
+        for bad in ["", "-a", "A", "a b", "a/b"] {
+            assert!(bad.parse::<Deployment>().is_err(), "{bad}");
+        }
+    }
+}
