@@ -72,7 +72,7 @@ impl Fleet {
         }
     }
 
-    async fn add(&mut self, count: usize, names: &[Name]) -> Result<Vec<Name>, CallError> {
+    async fn add(&mut self, count: usize, names: &[String]) -> Result<Vec<Name>, CallError> {
         let mut desired = self.desired.clone();
         let names = desired.add(count, names, self.config.ring.capacity(), clock_ms(), &mut self.rng)?;
         self.store(desired.clone()).await.map_err(|error| CallError::Store(error.to_string()))?;
@@ -83,7 +83,7 @@ impl Fleet {
         Ok(names)
     }
 
-    async fn remove(&mut self, count: usize, names: &[Name]) -> Result<(), CallError> {
+    async fn remove(&mut self, count: usize, names: &[String]) -> Result<(), CallError> {
         let mut desired = self.desired.clone();
         let gone = desired.remove(count, names, &mut self.rng)?;
         self.store(desired).await.map_err(|error| CallError::Store(error.to_string()))?;

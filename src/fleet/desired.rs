@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt, seq::IndexedRandom};
 
 use crate::{
-    name::{InstanceId, Name, Number, Owner},
+    name::{InstanceId, Name, NameError, Number, Owner},
     ring::{Member, Weight},
 };
 
@@ -59,12 +59,20 @@ pub enum ChangeError {
         /// How many may.
         room: usize,
     },
+    /// Not a name.
+    #[error("'{name}' cannot be a hostname: {why}")]
+    Invalid {
+        /// What was given.
+        name: String,
+        /// What is wrong with it.
+        why: NameError,
+    },
     /// Already there.
     #[error("There is already a replica named '{0}'")]
     Exists(Name),
     /// Not there.
     #[error("There is no replica named '{0}'")]
-    Unknown(Name),
+    Unknown(String),
     /// Twice in one call.
     #[error("The hostname '{0}' is given twice")]
     Twice(Name),
@@ -113,7 +121,7 @@ impl Desired {
     pub fn add(
         &mut self,
         count: usize,
-        names: &[Name],
+        names: &[String],
         room: usize,
         clock_ms: u16,
         rng: &mut impl Rng,
@@ -121,38 +129,41 @@ impl Desired {
         if names.len() > count {
             return Err(ChangeError::TooManyToAdd);
         }
+        let names: Vec<Name> = names.iter().map(|name| parse(name)).collect::<Result<_, _>>()?;
         if let Some(taken) = names.iter().find(|name| self.get(name).is_some()) {
             return Err(ChangeError::Exists(taken.clone()));
         }
-        refuse_twice(names)?;
+        refuse_twice(&names)?;
         let room = room.saturating_sub(self.wants.len());
         if count > room {
             return Err(ChangeError::NoRoom { asked: count, room });
         }
         let first = self.wants.len();
         for index in 0..count {
-            let name = names.get(index).cloned().unwrap_or_else(|| self.draw_name(names, clock_ms, rng));
+            let name = names.get(index).cloned().unwrap_or_else(|| self.draw_name(&names, clock_ms, rng));
             self.push(name, self.free_number(), rng);
         }
         Ok(self.wants[first..].iter().map(|want| want.name.clone()).collect())
     }
 
     /// Removes `count` replicas: the named ones, the others at random; all of them or none. Returns those that left.
-    pub fn remove(&mut self, count: usize, names: &[Name], rng: &mut impl Rng) -> Result<Vec<Want>, ChangeError> {
+    pub fn remove(&mut self, count: usize, names: &[String], rng: &mut impl Rng) -> Result<Vec<Want>, ChangeError> {
         if count > self.wants.len() {
             return Err(ChangeError::Fewer { asked: count, there: self.wants.len() });
         }
         if names.len() > count {
             return Err(ChangeError::TooManyToRemove);
         }
-        if let Some(unknown) = names.iter().find(|name| self.get(name).is_none()) {
-            return Err(ChangeError::Unknown(unknown.clone()));
-        }
-        refuse_twice(names)?;
+        let known = |name: &String| {
+            let there = name.parse().ok().filter(|name| self.get(name).is_some());
+            there.ok_or_else(|| ChangeError::Unknown(name.clone()))
+        };
+        let names: Vec<Name> = names.iter().map(known).collect::<Result<_, _>>()?;
+        refuse_twice(&names)?;
         let others: Vec<Name> =
             self.wants.iter().map(|want| want.name.clone()).filter(|name| !names.contains(name)).collect();
         let mut leaving: Vec<Name> = others.sample(rng, count - names.len()).cloned().collect();
-        leaving.extend_from_slice(names);
+        leaving.extend(names);
         Ok(self.take(|want| leaving.contains(&want.name)))
     }
 
@@ -218,6 +229,10 @@ impl Desired {
     }
 }
 
+fn parse(name: &str) -> Result<Name, ChangeError> {
+    name.parse().map_err(|why| ChangeError::Invalid { name: name.to_owned(), why })
+}
+
 fn refuse_twice(names: &[Name]) -> Result<(), ChangeError> {
     match names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
         Some((_, twice)) => Err(ChangeError::Twice(twice.clone())),
@@ -236,8 +251,12 @@ mod tests {
         (Desired::fresh(Owner::from_bits(1), 3, &mut rng), rng)
     }
 
-    fn names(names: &[&str]) -> Vec<Name> {
-        names.iter().map(|name| name.parse().unwrap()).collect()
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn name(name: &str) -> Name {
+        name.parse().unwrap()
     }
 
     fn shown(desired: &Desired) -> Vec<(String, u16)> {
@@ -255,7 +274,7 @@ mod tests {
         let (mut desired, mut rng) = three();
         desired.remove(1, &names(&["Server-2"]), &mut rng).unwrap();
         let added = desired.add(3, &names(&["S5", "S4"]), 56, 42, &mut rng).unwrap();
-        assert_eq!(added[..2], names(&["S5", "S4"]));
+        assert_eq!(added[..2], [name("S5"), name("S4")]);
         let drawn = added[2].as_str();
         assert!(drawn.starts_with("Server-") && drawn.ends_with("-042") && drawn.len() == 14, "{drawn}");
         let numbers: Vec<u16> = desired.wants().iter().map(|want| want.number.get()).collect();
@@ -276,14 +295,16 @@ mod tests {
         let before = desired.clone();
         let add = |d: &mut Desired, n, list: &[&str], rng: &mut StdRng| d.add(n, &names(list), 5, 0, rng).unwrap_err();
         assert_eq!(add(&mut desired, 1, &["S4", "S5"], &mut rng), ChangeError::TooManyToAdd);
-        assert_eq!(add(&mut desired, 2, &["S4", "server-1"], &mut rng), ChangeError::Exists(names(&["Server-1"])[0].clone()));
-        assert_eq!(add(&mut desired, 2, &["S4", "s4"], &mut rng), ChangeError::Twice(names(&["S4"])[0].clone()));
+        assert_eq!(add(&mut desired, 2, &["S4", "server-1"], &mut rng), ChangeError::Exists(name("Server-1")));
+        assert_eq!(add(&mut desired, 2, &["S4", "s4"], &mut rng), ChangeError::Twice(name("S4")));
+        let invalid = ChangeError::Invalid { name: "a/b".into(), why: NameError::Character };
+        assert_eq!(add(&mut desired, 1, &["a/b"], &mut rng), invalid);
         assert_eq!(add(&mut desired, 3, &[], &mut rng), ChangeError::NoRoom { asked: 3, room: 2 });
         let rm = |d: &mut Desired, n, list: &[&str], rng: &mut StdRng| d.remove(n, &names(list), rng).unwrap_err();
         assert_eq!(rm(&mut desired, 4, &[], &mut rng), ChangeError::Fewer { asked: 4, there: 3 });
         assert_eq!(rm(&mut desired, 1, &["Server-1", "Server-2"], &mut rng), ChangeError::TooManyToRemove);
-        assert_eq!(rm(&mut desired, 1, &["S9"], &mut rng), ChangeError::Unknown(names(&["S9"])[0].clone()));
-        assert_eq!(rm(&mut desired, 2, &["Server-1", "Server-1"], &mut rng), ChangeError::Twice(names(&["Server-1"])[0].clone()));
+        assert_eq!(rm(&mut desired, 1, &["S9"], &mut rng), ChangeError::Unknown("S9".into()));
+        assert_eq!(rm(&mut desired, 2, &["Server-1", "Server-1"], &mut rng), ChangeError::Twice(name("Server-1")));
         assert_eq!(desired, before);
     }
 
@@ -294,7 +315,7 @@ mod tests {
             let (mut desired, _) = three();
             let gone = desired.remove(2, &names(&["Server-2"]), &mut StdRng::seed_from_u64(seed)).unwrap();
             assert_eq!(gone.len(), 2);
-            assert!(desired.get(&names(&["Server-2"])[0]).is_none());
+            assert!(desired.get(&name("Server-2")).is_none());
             left.insert(shown(&desired)[0].0.clone());
         }
         assert_eq!(left.len(), 2, "either of the others may stay");

@@ -61,8 +61,8 @@ type Reply = oneshot::Sender<Result<Arc<View>, CallError>>;
 
 #[derive(Debug)]
 enum Call {
-    Add(usize, Vec<Name>, Reply),
-    Remove(usize, Vec<Name>, Reply),
+    Add(usize, Vec<String>, Reply),
+    Remove(usize, Vec<String>, Reply),
     Down(Reply),
 }
 
@@ -98,12 +98,12 @@ impl Handle {
     }
 
     /// Adds `count` replicas, the first ones with these names. Returns when they are ready.
-    pub async fn add(&self, count: usize, names: Vec<Name>) -> Result<Arc<View>, CallError> {
+    pub async fn add(&self, count: usize, names: Vec<String>) -> Result<Arc<View>, CallError> {
         self.call(|reply| Call::Add(count, names, reply)).await
     }
 
     /// Removes `count` replicas, these and others. Returns when they get no more requests.
-    pub async fn remove(&self, count: usize, names: Vec<Name>) -> Result<Arc<View>, CallError> {
+    pub async fn remove(&self, count: usize, names: Vec<String>) -> Result<Arc<View>, CallError> {
         self.call(|reply| Call::Remove(count, names, reply)).await
     }
 
