@@ -103,7 +103,7 @@ fn chances(members: &[Member]) -> Vec<Chance> {
     (0..).zip(members).flat_map(of_one).collect()
 }
 
-fn ticket(member: &Member, k: u16) -> u32 {
+pub(super) fn ticket(member: &Member, k: u16) -> u32 {
     u32::from(member.number.get()) | u32::from(k) << 16
 }
 
@@ -122,6 +122,6 @@ fn choice(open: &[Chance], slot: u32) -> Option<Pair> {
 
 /// XXH3-64 with seed 0 of 8 bytes: the number in 2, k in 2 and the slot in 4, each little-endian; k runs from 1 to
 /// the weight.
-fn value(ticket: u32, slot: u32) -> u64 {
+pub(super) fn value(ticket: u32, slot: u32) -> u64 {
     xxh3_64(&(u64::from(ticket) | u64::from(slot) << 32).to_le_bytes())
 }
