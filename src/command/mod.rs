@@ -1,0 +1,3 @@
+//! What the program does besides balancing: one file for each subcommand.
+
+pub mod ring;
