@@ -3,6 +3,8 @@
 //! `spec` says what a ring is made by, `hash` has the pluggable hash functions, `place` seats virtual servers, `quota`
 //! shares the slots out evenly (`full`), and `route` is what a lookup answers.
 
+#[cfg(test)]
+mod golden;
 mod hash;
 mod place;
 mod quota;

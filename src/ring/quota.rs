@@ -18,7 +18,7 @@ pub(super) struct Pair {
 /// One of a member's chances at every slot; a member has as many as its weight.
 struct Chance {
     /// The number and k, as they stand in the hashed bytes.
-    ticket: u32,
+    ticket: u64,
     position: Position,
 }
 
@@ -103,8 +103,8 @@ fn chances(members: &[Member]) -> Vec<Chance> {
     (0..).zip(members).flat_map(of_one).collect()
 }
 
-fn ticket(member: &Member, k: u16) -> u32 {
-    u32::from(member.number.get()) | u32::from(k) << 16
+pub(super) fn ticket(member: &Member, k: u32) -> u64 {
+    u64::from(member.number.get()) | u64::from(k) << 32
 }
 
 /// The slot's highest chance; of equal ones the first.
@@ -120,8 +120,10 @@ fn choice(open: &[Chance], slot: u32) -> Option<Pair> {
     Some(Pair { value: highest, position: Reverse(best.position), slot: Reverse(slot) })
 }
 
-/// XXH3-64 with seed 0 of 8 bytes: the number in 2, k in 2 and the slot in 4, each little-endian; k runs from 1 to
-/// the weight.
-fn value(ticket: u32, slot: u32) -> u64 {
-    xxh3_64(&(u64::from(ticket) | u64::from(slot) << 32).to_le_bytes())
+/// XXH3-64 with seed 0 of 12 bytes: the number, k and the slot, each in 4, little-endian; k runs from 1 to the weight.
+pub(super) fn value(ticket: u64, slot: u32) -> u64 {
+    let mut bytes = [0; 12];
+    bytes[..8].copy_from_slice(&ticket.to_le_bytes());
+    bytes[8..].copy_from_slice(&slot.to_le_bytes());
+    xxh3_64(&bytes)
 }

@@ -58,26 +58,30 @@ pub struct DockerEngine {
 pub struct ConnectError {
     why: String,
     advice: &'static str,
+    /// Whether the engine may only be late: not there, or not answering.
+    pub may_come: bool,
 }
 
 impl ConnectError {
     fn new(error: &Error) -> Self {
         let why = chain(error);
-        let advice = if why.contains("ermission denied") {
+        let denied = why.contains("ermission denied");
+        let advice = if denied {
             "The socket is there, but this user may not use it. In compose, give the socket's group with \
              `group_add` (`make` does it; by hand: DOCKER_GID=$(stat -c %g /var/run/docker.sock) docker-compose up). \
              On the host, join the group `docker`."
         } else {
             "Is the Docker engine running, and its socket mounted here? Without one, use --engine process."
         };
-        ConnectError { why, advice }
+        ConnectError { why, advice, may_come: !denied }
     }
 }
 
 /// A client for the engine that answers, at the API version that both speak. The local socket, or `DOCKER_HOST`.
 pub async fn connect() -> Result<Docker, ConnectError> {
     let docker = Docker::connect_with_defaults().map_err(|error| ConnectError::new(&error))?;
-    let silent = ConnectError { why: "it does not answer in time".into(), advice: "Is it overloaded or frozen?" };
+    let (why, advice) = ("it does not answer in time".to_owned(), "Is it overloaded or frozen?");
+    let silent = ConnectError { why, advice, may_come: true };
     timeout(Duration::from_secs(5), docker.negotiate_version())
         .await
         .map_err(|_| silent)?
