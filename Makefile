@@ -8,12 +8,12 @@ ADMIN_PORT ?= 5001
 N          ?=
 PRESET     ?=
 HASH       ?=
-# Which images: tests use a tag of their own.
-RINGKEEPER_TAG ?= latest
+# The tag of the images; the tests have one of their own.
+IMAGE_TAG  ?= latest
 
 # The same names in docker-compose.yml and in the balancer's environment.
 settings = DEPLOYMENT='$(DEPLOYMENT)' BIND='$(BIND)' PORT='$(PORT)' ADMIN_PORT='$(ADMIN_PORT)' \
-  RINGKEEPER_TAG='$(RINGKEEPER_TAG)' RINGKEEPER_IMAGE='ringkeeper-server:$(RINGKEEPER_TAG)' \
+  IMAGE_TAG='$(IMAGE_TAG)' RINGKEEPER_IMAGE='ringkeeper-server:$(IMAGE_TAG)' \
   RINGKEEPER_REPLICAS='$(N)' RINGKEEPER_PRESET='$(PRESET)' RINGKEEPER_HASH='$(HASH)'
 
 .DEFAULT_GOAL := up
@@ -32,7 +32,7 @@ build: ## the two binaries, in dist/
 	@make/binaries.sh
 
 images: ## the two images, ringkeeper and ringkeeper-server
-	@make/images.sh '$(RINGKEEPER_TAG)'
+	@make/images.sh '$(IMAGE_TAG)'
 
 test: ## format, lints, binaries, images, all tests (the Docker suite too, where an engine answers)
 	@make/test.sh
@@ -49,4 +49,4 @@ help: ## this list
 	@echo
 	@echo "  Settings: N=3 PRESET=assignment HASH=quadratic|prime|sha256|xxh3"
 	@echo "            PORT=5000 ADMIN_PORT=5001 BIND=127.0.0.1 DEPLOYMENT=ringkeeper"
-	@echo "  Give DEPLOYMENT and the ports to 'make stop' and 'make logs' too, if you gave them to 'make'."
+	@echo "  A DEPLOYMENT given to 'make' has to be given to 'make stop' and 'make logs' too."

@@ -19,7 +19,7 @@ fi
 # The group that may use the socket, as a container sees it.
 find_socket_group() {
     DOCKER_GID=$(docker run --rm --network none --cap-drop ALL --security-opt no-new-privileges --read-only \
-        -v "$DOCKER_SOCKET:/var/run/docker.sock" "ringkeeper:$RINGKEEPER_TAG" socket-group) ||
+        -v "$DOCKER_SOCKET:/var/run/docker.sock" "ringkeeper:$IMAGE_TAG" socket-group) ||
         fail "the group of Docker's socket ($DOCKER_SOCKET) is not known; give it: make DOCKER_SOCKET=/path/of/docker.sock"
     export DOCKER_GID
 }
@@ -27,7 +27,7 @@ find_socket_group() {
 restarts() { docker inspect --format '{{.RestartCount}}' "$(compose ps -aq ringkeeper)"; }
 
 up() {
-    make/images.sh "$RINGKEEPER_TAG"
+    make/images.sh "$IMAGE_TAG"
     find_socket_group
     compose up -d --no-build ||
         fail "compose did not start it; if a port is taken: make PORT=5050 ADMIN_PORT=5051"
@@ -53,7 +53,7 @@ remains() {
 
 stop() {
     [ -n "$(remains)" ] || { say "nothing runs as '$DEPLOYMENT'"; return; }
-    docker image inspect "ringkeeper:$RINGKEEPER_TAG" >/dev/null 2>&1 || make/images.sh "$RINGKEEPER_TAG"
+    docker image inspect "ringkeeper:$IMAGE_TAG" >/dev/null 2>&1 || make/images.sh "$IMAGE_TAG"
     find_socket_group
     compose stop ringkeeper
     compose run --rm --no-deps -T ringkeeper down ||

@@ -10,8 +10,8 @@ esac
 
 # What was started as processes stays so until `make stop`, also if an engine turned up since.
 if [ -e ".state/$DEPLOYMENT" ]; then
-    exec make/process.sh "$1"
-elif docker_platform >/dev/null; then
+    [ "$1" != up ] || say "'$DEPLOYMENT' runs as processes of this machine; 'make stop' first to have it in Docker"
+elif docker_answers; then
     exec make/docker.sh "$1"
 elif [ "$1" = up ]; then
     say "*** No Docker engine answers ($docker_says): starting the replicas as PROCESSES of this machine instead. ***"

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 tag=${1:-latest}
 [ $# = 0 ] || shift
 
-platform=$(docker_platform) || fail "no Docker engine answers ($docker_says): images need one"
+docker_answers || fail "no Docker engine answers ($docker_says): images need one"
 why=$(not_static)
 if [ -z "$why" ]; then
     case $platform:$(rust_triple) in

@@ -3,14 +3,13 @@
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 
-# Prints OS/ARCH of the Docker engine; fails, and leaves the reason in $docker_says, where none answers.
-docker_platform() {
-    command -v docker >/dev/null || { docker_says="no docker command"; return 1; }
-    docker_says=$(docker version --format '{{.Server.Os}}/{{.Server.Arch}}' 2>&1) || {
-        docker_says=$(printf '%s\n' "$docker_says" | tail -n 1)
+# Sets $platform to OS/ARCH of the Docker engine; fails, with the reason in $docker_says, where none answers.
+docker_answers() {
+    command -v docker >/dev/null || { docker_says="there is no docker command"; return 1; }
+    platform=$(docker version --format '{{.Server.Os}}/{{.Server.Arch}}' 2>&1) || {
+        docker_says=$(printf '%s\n' "$platform" | tail -n 1)
         return 1
     }
-    printf '%s\n' "$docker_says"
 }
 
 rust_triple() { rustc -vV | sed -n 's/^host: //p'; }
@@ -34,6 +33,9 @@ not_static() {
 cargo_settings() {
     triple=$(rust_triple)
     target_dir=${CARGO_TARGET_DIR:-target}
-    [ -n "$(not_static)" ] || export RUSTFLAGS="-C target-feature=+crt-static ${RUSTFLAGS:-}"
+    case ${RUSTFLAGS:-} in
+        *+crt-static*) ;; # a caller's; said twice they would be other flags, and everything compiled again
+        *) [ -n "$(not_static)" ] || export RUSTFLAGS="-C target-feature=+crt-static ${RUSTFLAGS:-}" ;;
+    esac
     cargo_flags="--release --locked --target $triple --target-dir $target_dir"
 }
