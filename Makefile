@@ -1,0 +1,52 @@
+# Ringkeeper. `make help` lists what there is; the work is done in make/*.sh.
+
+# Settings, given as `make N=5 HASH=sha256`. An empty one leaves the balancer's default.
+DEPLOYMENT ?= ringkeeper
+BIND       ?= 127.0.0.1
+PORT       ?= 5000
+ADMIN_PORT ?= 5001
+N          ?=
+PRESET     ?=
+HASH       ?=
+# The tag of the images; the tests have one of their own.
+IMAGE_TAG  ?= latest
+
+# The same names in docker-compose.yml and in the balancer's environment.
+settings = DEPLOYMENT='$(DEPLOYMENT)' BIND='$(BIND)' PORT='$(PORT)' ADMIN_PORT='$(ADMIN_PORT)' \
+  IMAGE_TAG='$(IMAGE_TAG)' RINGKEEPER_IMAGE='ringkeeper-server:$(IMAGE_TAG)' \
+  RINGKEEPER_REPLICAS='$(N)' RINGKEEPER_PRESET='$(PRESET)' RINGKEEPER_HASH='$(HASH)'
+
+.DEFAULT_GOAL := up
+.PHONY: up stop logs build images test test-long clean help
+
+up: ## build what changed, start, wait until every replica is ready (the default)
+	@$(settings) make/engine.sh up
+
+stop: ## stop and remove the balancer, its replicas, network and state
+	@$(settings) make/engine.sh stop
+
+logs: ## follow the balancer's log
+	@$(settings) make/engine.sh logs
+
+build: ## the two binaries, in dist/
+	@make/binaries.sh
+
+images: ## the two images, ringkeeper and ringkeeper-server
+	@make/images.sh '$(IMAGE_TAG)'
+
+test: ## format, lints, binaries, images, all tests (the Docker suite too, where an engine answers)
+	@make/test.sh
+
+test-long: test ## the same, and that the images build without Rust on the host
+	@tests/builder-image.sh
+
+clean: ## remove what was built (not the images, not a running deployment)
+	@cargo clean
+	@rm -rf dist
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  Settings: N=3 PRESET=assignment HASH=quadratic|prime|sha256|xxh3"
+	@echo "            PORT=5000 ADMIN_PORT=5001 BIND=127.0.0.1 DEPLOYMENT=ringkeeper"
+	@echo "  A DEPLOYMENT given to 'make' has to be given to 'make stop' and 'make logs' too."

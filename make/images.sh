@@ -1,0 +1,30 @@
+#!/bin/sh
+# images.sh [TAG]: builds the images ringkeeper and ringkeeper-server; more words go to `docker build`.
+# From binaries of this machine where they fit the engine (Linux, its architecture, cargo), else inside Docker.
+set -eu
+cd "$(dirname "$0")/.."
+. make/machine.sh
+tag=${1:-latest}
+[ $# = 0 ] || shift
+
+docker_answers || fail "no Docker engine answers ($docker_says): images need one"
+why=$(not_static)
+if [ -z "$why" ]; then
+    case $platform:$(rust_triple) in
+        linux/amd64:x86_64-* | linux/arm64:aarch64-*) ;;
+        *) why="the engine is $platform" ;;
+    esac
+fi
+if [ -z "$why" ]; then
+    make/binaries.sh
+else
+    say "building inside Docker, since $why; the first time takes minutes"
+fi
+build() { docker build "$@" -t "$image:$tag" .; }
+for image in ringkeeper ringkeeper-server; do
+    if [ -z "$why" ]; then
+        said=$(build --target "$image-host" "$@" 2>&1) || fail "$said"
+    else
+        build --target "$image" "$@" >&2
+    fi
+done

@@ -1,0 +1,46 @@
+#!/bin/sh
+# `make test`: everything that has to pass before a change lands. Ends with what the tests end with.
+set -eu
+cd "$(dirname "$0")/.."
+. make/machine.sh
+command -v cargo >/dev/null || fail "there is no cargo: install Rust (rustup.rs)"
+for part in fmt clippy; do
+    cargo "$part" --version >/dev/null 2>&1 || rustup component add "$(echo $part | sed s/fmt/rustfmt/)"
+done
+# What `make` was given is no setting of the tests, which start balancers and replicas of their own.
+for name in $(env | sed -n 's/^\(RINGKEEPER_[A-Z_]*\)=.*/\1/p') \
+    DEPLOYMENT BIND PORT ADMIN_PORT N PRESET HASH IMAGE_TAG MAKEFLAGS MFLAGS; do
+    unset "$name"
+done
+cargo_settings
+
+cargo fmt --all --check
+# shellcheck disable=SC2086 # flags are words
+cargo clippy $cargo_flags --workspace --all-targets -- -D warnings
+make/binaries.sh
+
+docker=''
+if docker_answers; then
+    docker=yes
+    # A tag and a label of this run alone: what runs beside it keeps its images when these go.
+    tag=test-$$
+    images="ringkeeper:$tag ringkeeper-server:$tag"
+    trap 'docker rmi -f $images >/dev/null 2>&1 || true' EXIT
+    trap 'exit 130' INT TERM HUP
+    make/images.sh "$tag" --label "ringkeeper.test=$tag"
+    export RINGKEEPER_TEST_DOCKER=1 RINGKEEPER_TEST_IMAGE="ringkeeper-server:$tag" RINGKEEPER_TEST_BALANCER="ringkeeper:$tag"
+fi
+
+status=0
+# shellcheck disable=SC2086
+cargo test $cargo_flags --workspace || status=$?
+
+if [ -z "$docker" ]; then
+    say ""
+    say "***********************************************************************"
+    say "*** THE DOCKER SUITE WAS SKIPPED: no Docker engine answers.         ***"
+    say "*** What is green says nothing about replicas in Docker.            ***"
+    say "***********************************************************************"
+    say "($docker_says)"
+fi
+exit $status
