@@ -1,14 +1,41 @@
 //! Ringkeeper, a load balancer that owns its replicas.
+//!
+//! Requests are many and each only has to *read* which replica; changes are few, and each needs slow, failing, outside
+//! work. So they live in different tasks and share one immutable value, the snapshot, swapped whole.
+//!
+//! A request: [`proxy`] accepts it, finds its key, and claims the first candidate on the ring by the snapshot of now; where
+//! no connection can be opened, the next one. It takes no lock and never waits for an engine.
+//!
+//! A change (a call, an event, a death, a restart; all one path): the loop of [`fleet`] wakes, looks at the engine and
+//! the heartbeats, publishes the table if it differs, and acts on the difference between what is desired and what is
+//! there. Publish comes before act: a replica is out of the table before it is out of the network.
+//!
+//! The modules, in reading order:
 
-pub mod api;
-pub mod command;
-pub mod config;
-pub mod engine;
-pub mod event;
-pub mod fleet;
+/// The words: names, numbers, ids.
 pub mod name;
-pub mod proxy;
+/// What happened and why.
+pub mod event;
+/// Which server a key belongs to: slots, hash functions, placements.
 pub mod ring;
-pub mod run;
+/// The snapshot: what requests read.
 pub mod table;
+/// What runs replicas: Docker, child processes.
+pub mod engine;
+/// Keeps the desired replicas alive.
+pub mod fleet;
+/// Carries requests.
+pub mod proxy;
+/// The control API.
+pub mod api;
+/// Logs.
 pub mod telemetry;
+/// From flags, environment and file to values.
+pub mod config;
+/// The balancer, put together.
+pub mod run;
+/// The subcommands.
+pub mod command;
+
+#[cfg(test)]
+mod layers;

@@ -18,11 +18,13 @@ async fn ask(address: SocketAddr, path: &str) -> Result<bool, Box<dyn std::error
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
-    let asked = async move { sender.send_request(request).await };
-    tokio::select! {
-        response = asked => Ok(response?.status().is_success()),
-        ended = connection => ended.map(|()| false).map_err(Into::into),
-    }
+    let asked = sender.send_request(request);
+    tokio::pin!(asked);
+    let response = tokio::select! {
+        response = &mut asked => response,
+        _ended = connection => asked.await, // it may have ended with the answer
+    };
+    Ok(response?.status().is_success())
 }
 
 #[cfg(test)]
