@@ -1,2 +1,98 @@
-//! x
-fn main() {}
+//! The program: parse, log, bind, run, exit code.
+
+use std::{
+    io::{Write, stdout},
+    process::ExitCode,
+};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use ringkeeper::{
+    command::{
+        down,
+        ring::{self, RingArgs},
+        socket_group::{SocketGroup, socket_group},
+        status::{self, StatusArgs},
+    },
+    config::{Args, Config, source},
+    run::{Bound, run},
+    telemetry,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A load balancer that owns its replicas: it routes requests over a hash ring, and creates, watches, heals and removes
+/// the replicas itself.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Args,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the balancer (also without a subcommand)
+    Serve(Box<Args>),
+    Status(StatusArgs),
+    /// Remove all replicas and everything else of a deployment; a running balancer drains and exits first
+    Down(Box<Args>),
+    Ring(RingArgs),
+    #[command(hide = true)]
+    SocketGroup(SocketGroup),
+}
+
+fn main() -> ExitCode {
+    match execute() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute() -> anyhow::Result<()> {
+    let matches = source::parse(Cli::command(), &std::env::args_os().collect::<Vec<_>>())?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    match cli.command {
+        None => serve(Config::of(cli.serve)?),
+        Some(Command::Serve(args)) => serve(Config::of(*args)?),
+        Some(Command::Down(args)) => take_down(Config::of(*args)?),
+        Some(Command::Status(args)) => runtime()?.block_on(status::run(args, &mut stdout().lock())),
+        Some(Command::Ring(args)) => ring::run(args, &mut stdout().lock()),
+        Some(Command::SocketGroup(args)) => Ok(writeln!(stdout(), "{}", socket_group(&args.path)?)?),
+    }
+}
+
+fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::start();
+    runtime()?.block_on(async {
+        let stop = stop_signal()?;
+        let bound = Bound::bind(&config).await?;
+        run(config, bound, stop).await
+    })
+}
+
+fn take_down(config: Config) -> anyhow::Result<()> {
+    telemetry::start();
+    runtime()?.block_on(down::run(config))?;
+    writeln!(stdout(), "nothing of the deployment is left")?;
+    Ok(())
+}
+
+/// The runtime of everything but the data plane, which brings its own.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// Done at the first SIGTERM or SIGINT.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -94,29 +94,41 @@ impl fmt::Display for Number {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(Box<str>);
 
-impl InstanceId {
-    /// The id that these 48 random bits spell: 12 hexadecimal digits.
-    pub fn from_bits(bits: u64) -> Self {
-        InstanceId(format!("{:012x}", bits & 0xffff_ffff_ffff).into())
-    }
+/// Whose an instance is: an id born with the state directory of the balancer that created it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner(Box<str>);
 
-    /// The id that a label or a stored state gives; `None` unless it is 1 to 64 of `[A-Za-z0-9]`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let valid = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
-        valid.then(|| InstanceId(text.into()))
-    }
+/// Ids are 1 to 64 of `[A-Za-z0-9]`, so they fit into a label, a file name and a container's name.
+macro_rules! id {
+    ($id:ident) => {
+        impl $id {
+            /// The id that the lower 48 bits spell: 12 hexadecimal digits.
+            pub fn from_bits(bits: u64) -> Self {
+                $id(format!("{:012x}", bits & 0xffff_ffff_ffff).into())
+            }
 
-    /// The id as it stands in the label.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+            /// The id that a label or a stored state gives; `None` where it is not one.
+            pub fn parse(text: &str) -> Option<Self> {
+                let valid = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+                valid.then(|| $id(text.into()))
+            }
+
+            /// The id as it stands in the label.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
 }
 
-impl fmt::Display for InstanceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+id!(InstanceId);
+id!(Owner);
 
 /// Which balancer's world an instance belongs to. Instances of another deployment are foreign and never touched.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,164 @@
+//! The control API's JSON, and how it becomes and comes from what the fleet speaks.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::{LastExit, Row, RowState, View};
+
+/// The assignment's answer to a call that did what it was to do.
+#[derive(Debug, Serialize)]
+pub struct Success {
+    message: Replicas,
+    status: &'static str,
+}
+
+/// The replicas in the order of their joining.
+#[derive(Debug, Serialize)]
+struct Replicas {
+    #[serde(rename = "N")]
+    count: usize,
+    replicas: Vec<String>,
+}
+
+/// The assignment's answer to a call that did nothing.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    message: String,
+    status: &'static str,
+}
+
+/// `GET /v1/pools/{pool}`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Pool {
+    /// The pool's name.
+    pub pool: String,
+    /// The epoch of the table in force.
+    pub epoch: u64,
+    /// How the ring is made.
+    pub ring: Ring,
+    /// What keeps the fleet from doing its work.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub problem: Option<String>,
+    /// The desired replicas in the order of joining, then the leaving ones.
+    pub replicas: Vec<Replica>,
+}
+
+/// A ring's spec, in the words of the flags.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Ring {
+    /// M.
+    pub slots: u32,
+    /// A number or `full`.
+    #[serde(rename = "virtual")]
+    pub placement: String,
+    /// `linear` or `quadratic`.
+    pub probing: String,
+    /// The name of the hash functions.
+    pub hash: String,
+    /// A decimal.
+    pub slack: f64,
+}
+
+/// One replica.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Replica {
+    /// Its name.
+    pub name: String,
+    /// Its number on the ring.
+    pub number: u16,
+    /// `starting`, `ready`, `down` or `leaving`.
+    pub state: String,
+    /// Why it is down.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// Since when (RFC 3339).
+    pub since: String,
+    /// Which life of it this is.
+    pub instance: String,
+    /// `IP:PORT`, once it runs.
+    pub address: Option<String>,
+    /// How many instances came before this one.
+    pub restarts: u32,
+    /// How the one before ended.
+    pub last_exit: Option<Exit>,
+}
+
+/// How an instance ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Exit {
+    /// In words.
+    pub reason: String,
+    /// Its exit code, where one is known.
+    pub code: Option<i32>,
+    /// Whether the kernel ended it for want of memory.
+    pub oom: bool,
+    /// When it was noticed (RFC 3339).
+    pub at: String,
+}
+
+impl Success {
+    /// What `/rep` shows.
+    pub fn of(view: &View) -> Self {
+        let replicas: Vec<String> = view.names().map(ToString::to_string).collect();
+        Success { message: Replicas { count: replicas.len(), replicas }, status: "successful" }
+    }
+}
+
+impl Failure {
+    /// Says what is wrong.
+    pub fn of(error: &impl std::fmt::Display) -> Self {
+        Failure { message: format!("<Error> {error}"), status: "failure" }
+    }
+}
+
+impl From<&View> for Pool {
+    fn from(view: &View) -> Self {
+        let ring = Ring {
+            slots: view.ring.slots,
+            placement: view.ring.placement.to_string(),
+            probing: view.ring.probing.to_string(),
+            hash: view.ring.hash.to_string(),
+            slack: f64::from(view.ring.slack.millionths()) / 1e6,
+        };
+        Pool {
+            pool: view.pool.to_string(),
+            epoch: view.epoch,
+            ring,
+            problem: view.problem.clone(),
+            replicas: view.rows.iter().map(Replica::from).collect(),
+        }
+    }
+}
+
+impl From<&Row> for Replica {
+    fn from(row: &Row) -> Self {
+        let (state, reason) = match &row.state {
+            RowState::Starting => ("starting", None),
+            RowState::Ready => ("ready", None),
+            RowState::Down(reason) => ("down", Some(reason.clone())),
+            RowState::Leaving => ("leaving", None),
+        };
+        Replica {
+            name: row.name.to_string(),
+            number: row.number.get(),
+            state: state.to_owned(),
+            reason,
+            since: rfc3339(row.since),
+            instance: row.instance.to_string(),
+            address: row.address.map(|address| address.to_string()),
+            restarts: row.restarts,
+            last_exit: row.last_exit.as_ref().map(Exit::from),
+        }
+    }
+}
+
+impl From<&LastExit> for Exit {
+    fn from(exit: &LastExit) -> Self {
+        Exit { reason: exit.reason.clone(), code: exit.code, oom: exit.out_of_memory, at: rfc3339(exit.at) }
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}

@@ -1,0 +1,24 @@
+//! Calls of a running balancer's admin listener.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header::HOST};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// The status and the body of the answer to a call without a body of its own.
+pub(super) async fn call(admin: SocketAddr, method: Method, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+    let stream = TcpStream::connect(admin).await.with_context(|| format!("no balancer answers on {admin}"))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let request = Request::builder().method(method).uri(path).header(HOST, admin.to_string());
+    let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    connection.abort();
+    Ok((head.status, body))
+}

@@ -1,0 +1,7 @@
+//! The subcommands.
+
+mod client;
+pub mod down;
+pub mod ring;
+pub mod socket_group;
+pub mod status;

@@ -1,0 +1,117 @@
+//! `ringkeeper status`: the replicas of a running balancer.
+
+use std::{
+    io::Write,
+    net::SocketAddr,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, bail, ensure};
+use http::Method;
+
+use super::client;
+use crate::api::wire::{Pool, Replica};
+
+/// Between two looks while waiting.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Show the replicas of a running balancer.
+#[derive(clap::Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// Where the balancer listens for operators
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5001", env = "RINGKEEPER_ADMIN_LISTEN")]
+    pub admin_listen: SocketAddr,
+    /// Wait until every replica is ready
+    #[arg(long)]
+    pub wait_ready: bool,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
+    pub timeout: Duration,
+    /// Print the JSON of /v1/pools/default
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Writes what the balancer says of its pool; with `wait_ready` once all of it is ready, or an error when that takes too
+/// long.
+pub async fn run(args: StatusArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let deadline = Instant::now() + args.timeout;
+    let admin = reachable(args.admin_listen);
+    loop {
+        let answer = ask(admin).await;
+        let ready = answer.as_ref().is_ok_and(|(_, pool)| pool.replicas.iter().all(|replica| replica.state == "ready"));
+        if !args.wait_ready || ready {
+            let (text, pool) = answer?;
+            return show(&text, &pool, args.json, out);
+        }
+        if Instant::now() >= deadline {
+            let (text, pool) = answer?;
+            show(&text, &pool, args.json, out)?;
+            bail!("not every replica is ready after {}", humantime::format_duration(args.timeout));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// A wildcard address is where to listen, not where to connect.
+fn reachable(admin: SocketAddr) -> SocketAddr {
+    match admin {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => ([0, 0, 0, 0, 0, 0, 0, 1], v6.port()).into(),
+        other => other,
+    }
+}
+
+async fn ask(admin: SocketAddr) -> anyhow::Result<(String, Pool)> {
+    let (status, body) = client::call(admin, Method::GET, "/v1/pools/default").await?;
+    let text = String::from_utf8_lossy(&body).into_owned();
+    ensure!(status.is_success(), "the balancer answers {status}: {}", text.trim());
+    let pool = serde_json::from_str(&text).context("that is no Ringkeeper on this address")?;
+    Ok((text, pool))
+}
+
+fn show(text: &str, pool: &Pool, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    if json {
+        writeln!(out, "{text}")?;
+        return Ok(());
+    }
+    let header = ["NAME", "NUMBER", "STATE", "SINCE", "RESTARTS", "ADDRESS", "INSTANCE"].map(str::to_owned);
+    let rows: Vec<[String; 7]> = std::iter::once(header).chain(pool.replicas.iter().map(row)).collect();
+    let widths: [usize; 7] = std::array::from_fn(|column| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+    });
+    for row in &rows {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    for replica in &pool.replicas {
+        if let Some(reason) = &replica.reason {
+            writeln!(out, "\n{} is down: {reason}", replica.name)?;
+        }
+    }
+    if let Some(problem) = &pool.problem {
+        writeln!(out, "\n{problem}")?;
+    }
+    Ok(())
+}
+
+fn row(replica: &Replica) -> [String; 7] {
+    [
+        replica.name.clone(),
+        replica.number.to_string(),
+        replica.state.clone(),
+        ago(&replica.since),
+        replica.restarts.to_string(),
+        replica.address.clone().unwrap_or_else(|| "-".into()),
+        replica.instance.clone(),
+    ]
+}
+
+/// How long ago, in its two largest units.
+fn ago(since: &str) -> String {
+    let Ok(since) = humantime::parse_rfc3339(since) else { return since.to_owned() };
+    let seconds = SystemTime::now().duration_since(since).unwrap_or_default().as_secs();
+    let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    let units: Vec<&str> = text.split(' ').take(2).collect();
+    format!("{} ago", units.join(" "))
+}

@@ -1,0 +1,140 @@
+//! What can be set, by a flag, by the environment or in `ringkeeper.toml`.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::{
+    spec::SpecArgs,
+    value::{Bytes, Cpus, Pids},
+};
+use crate::{engine::Kind, name::Deployment, proxy::KeySource};
+
+/// What was typed. Each setting is a flag, `RINGKEEPER_…` in the environment and a key of the configuration file, all of
+/// one name; a flag goes before the environment, and that before the file.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Read settings from this file [default: ./ringkeeper.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where clients connect
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5000")]
+    pub listen: SocketAddr,
+    /// Where operators connect: /v1, and /rep, /add and /rm again
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5001")]
+    pub admin_listen: SocketAddr,
+    /// What runs the replicas: docker or process [default: docker if one answers at the first start]
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<Kind>,
+    /// How many replicas to start with; a stored set is kept until this changes
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub replicas: usize,
+    /// The image of the replicas (docker)
+    #[arg(long, default_value = "ringkeeper-server")]
+    pub image: String,
+    /// The port that the replicas listen on (docker)
+    #[arg(long, value_name = "PORT", default_value_t = 5000)]
+    pub port: u16,
+    /// The replicas' program and its arguments (process) [default: ringkeeper-server beside this binary]
+    #[arg(long, value_name = "PROGRAM ARG…")]
+    pub command: Option<String>,
+    /// How the ring is made.
+    #[command(flatten)]
+    pub ring: SpecArgs,
+    /// What decides where a request goes: request_id, random, path, client, header:NAME, query:NAME
+    #[arg(long, default_value = "request_id")]
+    pub key: KeySource,
+    /// The path of the heartbeat
+    #[arg(long, value_name = "PATH", default_value = "/heartbeat")]
+    pub heartbeat_path: String,
+    /// From the start of one heartbeat to the start of the next [default: 1s; preset assignment: 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub heartbeat_interval: Option<Duration>,
+    /// How long a replica may take to answer a heartbeat
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
+    pub heartbeat_timeout: Duration,
+    /// Heartbeats under way at a time [default: one for each replica; preset assignment: 10]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub heartbeat_concurrency: Option<u32>,
+    /// Answered heartbeats in a row that make a replica ready
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "1")]
+    pub rise: u32,
+    /// Failed heartbeats in a row that make a replica dead [default: 3; preset assignment: 5]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub max_fail_count: Option<u32>,
+    /// The first pause before a replica that keeps dying is started again; it doubles up to 60s
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
+    pub restart_pause: Duration,
+    /// How long /add waits for readiness
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub add_timeout: Duration,
+    /// How long what is in flight may go on: at a replica that leaves, and when the balancer stops
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub drain_timeout: Duration,
+    /// From a replica's stop signal to SIGKILL
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
+    pub stop_timeout: Duration,
+    /// How long opening a connection to a replica may take
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
+    pub connect_timeout: Duration,
+    /// How long a replica may take until its response begins
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub response_timeout: Duration,
+    /// How long an unused connection to a replica is kept
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub idle_timeout: Duration,
+    /// Where clients find /rep, /add and /rm: behind this prefix, or 'off'
+    #[arg(long, value_name = "PREFIX|off", default_value = "/")]
+    pub control_paths: String,
+    /// What a client gets for a GET that a replica answers with 404: the 404 (pass) or the assignment's 400
+    #[arg(long, value_name = "pass|assignment", default_value = "pass")]
+    pub unknown_path: UnknownPath,
+    /// Where the set of replicas is kept [default: ~/.local/state/ringkeeper/DEPLOYMENT]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Take over the replicas of a balancer whose state directory is lost
+    #[arg(long)]
+    pub adopt: bool,
+    /// The name that marks this balancer's containers, and of their network
+    #[arg(long, value_name = "NAME", default_value = "ringkeeper")]
+    pub deployment: Deployment,
+    /// Threads that carry requests [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub threads: Option<u32>,
+    /// Docker calls that change something, at a time
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "10")]
+    pub docker_concurrency: u32,
+    /// Memory of a replica's container, such as 512m, or 'none' for no limit
+    #[arg(long, value_name = "BYTES|none", default_value = "512m")]
+    pub container_memory: Bytes,
+    /// Processors of a replica's container, such as 0.5, or 'none' for no limit
+    #[arg(long, value_name = "CPUS|none", default_value = "1")]
+    pub container_cpus: Cpus,
+    /// Processes and threads of a replica's container, or 'none' for no limit
+    #[arg(long, value_name = "N|none", default_value = "512")]
+    pub container_pids: Pids,
+    /// Keep the default capabilities of a replica's container
+    #[arg(long)]
+    pub container_capabilities: bool,
+    /// Let a replica's container gain privileges by setuid programs
+    #[arg(long)]
+    pub container_new_privileges: bool,
+    /// Let a replica's container write to its root file system
+    #[arg(long)]
+    pub container_writable: bool,
+}
+
+/// What becomes of a replica's 404 to a GET.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownPath {
+    /// It goes to the client.
+    Pass,
+    /// The client gets the assignment's 400.
+    Assignment,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; a time is written like 500ms, 10s or 1m"))
+}
+
+fn at_least_one(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|number| *number >= 1).ok_or_else(|| "a whole number from 1".to_owned())
+}

@@ -1,0 +1,159 @@
+//! From what was typed ([`Args`]) to what it means ([`Config`]).
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::{
+    engine::{Kind, docker, process},
+    fleet,
+    name::Deployment,
+    proxy,
+};
+
+mod args;
+pub mod source;
+mod spec;
+mod value;
+
+pub use args::{Args, UnknownPath};
+pub use spec::{Preset, SpecArgs};
+
+/// What every part of the balancer is to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where operators connect.
+    pub admin_listen: SocketAddr,
+    /// Threads that carry requests.
+    pub threads: usize,
+    /// Where the desired set is kept.
+    pub state_dir: PathBuf,
+    /// The engine, where one is chosen.
+    pub engine: Option<Kind>,
+    /// How the Docker engine runs replicas.
+    pub docker: docker::Config,
+    /// How the process engine does.
+    pub process: process::Config,
+    /// How the default pool is kept.
+    pub fleet: fleet::Config,
+    /// How requests are carried.
+    pub proxy: proxy::Config,
+}
+
+impl Config {
+    /// What these arguments mean, or what is wrong with them.
+    pub fn of(args: Args) -> anyhow::Result<Self> {
+        let fleet = fleet_config(&args)?;
+        let room = fleet.ring.capacity();
+        ensure!(args.replicas <= room, "--replicas {}: the ring has room for {room}", args.replicas);
+        ensure!(args.heartbeat_path.starts_with('/'), "--heartbeat-path: a path starts with '/'");
+        ensure!(args.listen != args.admin_listen || args.listen.port() == 0, "--listen and --admin-listen are the same");
+        Ok(Config {
+            listen: args.listen,
+            admin_listen: args.admin_listen,
+            threads: args.threads.map_or_else(cores, |threads| threads as usize),
+            state_dir: args.state_dir.clone().unwrap_or_else(|| default_state_dir(&args.deployment)),
+            engine: args.engine,
+            docker: docker_config(&args),
+            process: process_config(&args)?,
+            proxy: proxy_config(&args)?,
+            fleet,
+        })
+    }
+}
+
+fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
+    let (interval, max_fail_count, concurrency) = match args.ring.preset {
+        Some(Preset::Assignment) => (Duration::from_secs(10), 5, Some(10)),
+        None => (Duration::from_secs(1), 3, None),
+    };
+    let heartbeat = fleet::Rules {
+        interval: args.heartbeat_interval.unwrap_or(interval),
+        timeout: args.heartbeat_timeout,
+        rise: args.rise,
+        max_fail_count: args.max_fail_count.unwrap_or(max_fail_count),
+    };
+    ensure!(!heartbeat.interval.is_zero(), "--heartbeat-interval: a time above 0");
+    ensure!(!heartbeat.timeout.is_zero(), "--heartbeat-timeout: a time above 0");
+    Ok(fleet::Config {
+        pool: "default".into(),
+        replicas: args.replicas,
+        ring: args.ring.spec()?,
+        heartbeat,
+        heartbeat_path: args.heartbeat_path.clone(),
+        heartbeat_concurrency: args.heartbeat_concurrency.or(concurrency).map(|most| most as usize),
+        add_timeout: args.add_timeout,
+        drain_timeout: args.drain_timeout,
+        restart_pause: args.restart_pause,
+        adopt: args.adopt,
+    })
+}
+
+fn docker_config(args: &Args) -> docker::Config {
+    docker::Config {
+        deployment: args.deployment.clone(),
+        image: args.image.clone(),
+        port: args.port,
+        limits: docker::Limits {
+            drop_capabilities: !args.container_capabilities,
+            no_new_privileges: !args.container_new_privileges,
+            read_only: !args.container_writable,
+            pids: args.container_pids.0,
+            memory: args.container_memory.0,
+            cpus: args.container_cpus.0,
+        },
+        stop_timeout: args.stop_timeout,
+        concurrency: args.docker_concurrency as usize,
+    }
+}
+
+fn process_config(args: &Args) -> anyhow::Result<process::Config> {
+    let command = match &args.command {
+        Some(line) => shlex::split(line).with_context(|| format!("--command {line}: a quote is not closed"))?,
+        None => vec![beside_this_binary("ringkeeper-server")?],
+    };
+    ensure!(!command.is_empty(), "--command: names a program");
+    Ok(process::Config { command, stop_timeout: args.stop_timeout })
+}
+
+fn beside_this_binary(name: &str) -> anyhow::Result<String> {
+    let this = std::env::current_exe().context("cannot find this binary")?;
+    Ok(this.with_file_name(name).to_string_lossy().into_owned())
+}
+
+fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
+    let control_paths = match args.control_paths.as_str() {
+        "off" => None,
+        prefix if prefix.starts_with('/') => Some(prefix.trim_end_matches('/').into()),
+        _ => bail!("--control-paths: a prefix that starts with '/', or 'off'"),
+    };
+    Ok(proxy::Config {
+        exchange: proxy::Settings {
+            key: args.key.clone(),
+            control_paths,
+            unknown_path_is_400: args.unknown_path == UnknownPath::Assignment,
+        },
+        connect_timeout: args.connect_timeout,
+        response_timeout: args.response_timeout,
+        idle_timeout: args.idle_timeout,
+        drain_timeout: args.drain_timeout,
+    })
+}
+
+fn cores() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}
+
+/// `$XDG_STATE_HOME` or `~/.local/state` (XDG Base Directory Specification), or `/var/lib` where there is no home.
+fn default_state_dir(deployment: &Deployment) -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
+    state.unwrap_or_else(|| Path::new("/var/lib").to_owned()).join("ringkeeper").join(deployment.as_str())
+}

@@ -1,0 +1,86 @@
+//! Limits as people write them. Each can be `none`.
+
+use std::str::FromStr;
+
+/// A number of bytes, such as `64m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub Option<i64>);
+
+/// A number of processors, such as `0.5`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cpus(pub Option<f64>);
+
+/// A number of processes and threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pids(pub Option<i64>);
+
+impl FromStr for Bytes {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "none" {
+            return Ok(Bytes(None));
+        }
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let factor: i64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "k" | "kb" => 1 << 10,
+            "m" | "mb" => 1 << 20,
+            "g" | "gb" => 1 << 30,
+            _ => return Err("a size is a number with b, k, m or g behind it, or 'none'"),
+        };
+        let bytes = digits.parse().ok().and_then(|number: i64| number.checked_mul(factor)).filter(|bytes| *bytes > 0);
+        bytes.map(|bytes| Bytes(Some(bytes))).ok_or("a size is a number with b, k, m or g behind it, or 'none'")
+    }
+}
+
+impl FromStr for Cpus {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let cpus = || text.parse().ok().filter(|cpus: &f64| cpus.is_finite() && *cpus >= 0.01);
+        match text {
+            "none" => Ok(Cpus(None)),
+            _ => cpus().map(|cpus| Cpus(Some(cpus))).ok_or("a number from 0.01, or 'none'"),
+        }
+    }
+}
+
+impl FromStr for Pids {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let pids = || text.parse().ok().filter(|pids: &i64| *pids >= 1);
+        match text {
+            "none" => Ok(Pids(None)),
+            _ => pids().map(|pids| Pids(Some(pids))).ok_or("a whole number from 1, or 'none'"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_and_can_be_none() {
+        let sizes = [("1", 1), ("64m", 64 << 20), ("2GB", 2 << 30), ("8k", 8 << 10)];
+        for (text, bytes) in sizes {
+            assert_eq!(text.parse(), Ok(Bytes(Some(bytes))), "{text}");
+        }
+        assert_eq!("none".parse(), Ok(Bytes(None)));
+        for wrong in ["", "m", "-1m", "0", "5x", "99999999999g", "1.5g"] {
+            assert!(wrong.parse::<Bytes>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn counts_are_positive_or_none() {
+        assert_eq!("0.5".parse(), Ok(Cpus(Some(0.5))));
+        assert_eq!("none".parse(), Ok(Pids(None)));
+        for wrong in ["", "0", "-1", "nan", "inf", "x"] {
+            assert!(wrong.parse::<Cpus>().is_err(), "{wrong}");
+            assert!(wrong.parse::<Pids>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Replicas as Docker containers, through the Engine API (1.41 and later, negotiated).
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bollard::{
+    Docker,
+    errors::Error,
+    models::{ContainerSummary, NetworkCreateRequest},
+    query_parameters::{
+        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+        RenameContainerOptions, StopContainerOptionsBuilder,
+    },
+};
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, START_TIMEOUT, Stop};
+use crate::name::{Deployment, InstanceId, Name};
+
+mod container;
+mod watch;
+
+pub use container::Limits;
+
+/// How replicas are run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whose containers these are; the network has the same name.
+    pub deployment: Deployment,
+    /// The image of the replicas.
+    pub image: String,
+    /// The port on which they listen.
+    pub port: u16,
+    /// What they may do and use.
+    pub limits: Limits,
+    /// From the stop signal to SIGKILL.
+    pub stop_timeout: Duration,
+    /// Calls that change something, at a time.
+    pub concurrency: usize,
+}
+
+/// A Docker engine at its local socket (or `DOCKER_HOST`).
+pub struct DockerEngine {
+    docker: Docker,
+    config: Config,
+    operations: Semaphore,
+    changed: Arc<Notify>,
+    watch: JoinHandle<()>,
+}
+
+/// Why there is no Docker engine to work with.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reach a Docker engine: {why}\n{advice}")]
+pub struct ConnectError {
+    why: String,
+    advice: &'static str,
+    /// Whether the engine may only be late: not there, or not answering.
+    pub may_come: bool,
+}
+
+impl ConnectError {
+    fn new(error: &Error) -> Self {
+        let why = chain(error);
+        let denied = why.contains("ermission denied");
+        let advice = if denied {
+            "The socket is there, but this user may not use it. In compose, give the socket's group with \
+             `group_add` (`make` does it; by hand: DOCKER_GID=$(stat -c %g /var/run/docker.sock) docker-compose up). \
+             On the host, join the group `docker`."
+        } else {
+            "Is the Docker engine running, and its socket mounted here? Without one, use --engine process."
+        };
+        ConnectError { why, advice, may_come: !denied }
+    }
+}
+
+/// A client for the engine that answers, at the API version that both speak. The local socket, or `DOCKER_HOST`.
+pub async fn connect() -> Result<Docker, ConnectError> {
+    let docker = Docker::connect_with_defaults().map_err(|error| ConnectError::new(&error))?;
+    let (why, advice) = ("it does not answer in time".to_owned(), "Is it overloaded or frozen?");
+    let silent = ConnectError { why, advice, may_come: true };
+    timeout(Duration::from_secs(5), docker.negotiate_version())
+        .await
+        .map_err(|_| silent)?
+        .map_err(|error| ConnectError::new(&error))
+}
+
+impl DockerEngine {
+    /// Works through this client from now on, watching the engine's events in the background. Call in a runtime.
+    pub fn new(docker: Docker, config: Config) -> Self {
+        let changed = Arc::new(Notify::new());
+        let watch = tokio::spawn(watch::watch(docker.clone(), config.deployment.clone(), changed.clone()));
+        let operations = Semaphore::new(config.concurrency);
+        DockerEngine { docker, config, operations, changed, watch }
+    }
+
+    async fn containers(&self, label: String) -> Result<Vec<ContainerSummary>, EngineError> {
+        let filters = HashMap::from([("label".to_owned(), vec![label])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        within(ASK_TIMEOUT, "list containers", self.docker.list_containers(Some(options))).await
+    }
+
+    /// The container of this instance, if there is one.
+    async fn find(&self, instance: &InstanceId) -> Result<Option<ContainerSummary>, EngineError> {
+        let found = self.containers(format!("{}={instance}", container::INSTANCE)).await?;
+        Ok(found.into_iter().find(|c| container::is_of(c, &self.config.deployment)))
+    }
+
+    async fn list_all(&self) -> Result<Vec<Instance>, EngineError> {
+        let label = format!("{}={}", container::DEPLOYMENT, self.config.deployment);
+        let containers = self.containers(label).await?;
+        let mut instances = Vec::with_capacity(containers.len());
+        for summary in &containers {
+            let Some(mut instance) = container::observe(summary, &self.config) else { continue };
+            if let super::State::Exited { .. } = instance.state {
+                instance.state = self.exit(summary).await?;
+            }
+            instances.push(instance);
+        }
+        Ok(instances)
+    }
+
+    /// How an ended container ended: its list row does not tell.
+    async fn exit(&self, summary: &ContainerSummary) -> Result<super::State, EngineError> {
+        let unknown = super::State::Exited { code: None, out_of_memory: false };
+        let Some(id) = &summary.id else { return Ok(unknown) };
+        let inspected = self.docker.inspect_container(id, None);
+        match within(ASK_TIMEOUT, "inspect a container", inspected).await {
+            Ok(response) => Ok(response.state.as_ref().map_or(unknown, container::exit)),
+            Err(error) if error.is_outage() => Err(error),
+            Err(_) => Ok(unknown), // removed meanwhile
+        }
+    }
+
+    async fn start_one(&self, launch: &Launch) -> Result<(), EngineError> {
+        let _permit = self.operations.acquire().await.expect("the semaphore is never closed");
+        let id = match self.find(&launch.instance).await? {
+            Some(summary) if container::has_ended(&summary) => return Ok(()),
+            Some(summary) => summary.id.unwrap_or_default(),
+            None => self.create(launch).await?,
+        };
+        let attempt = format!("start '{}'", launch.name);
+        match within(START_TIMEOUT, &attempt, self.docker.start_container(&id, None)).await {
+            Err(EngineError::Refused { why, .. }) if container::is_missing_network(&why) => {
+                self.create_network().await?;
+                within(START_TIMEOUT, &attempt, self.docker.start_container(&id, None)).await
+            }
+            other => other,
+        }
+    }
+
+    /// Creates the container under its name, taking that from an older one of ours. Returns its id.
+    async fn create(&self, launch: &Launch) -> Result<String, EngineError> {
+        let options = CreateContainerOptionsBuilder::default().name(launch.name.as_str()).build();
+        let body = container::body(launch, &self.config);
+        for _ in 0..3 {
+            let created = self.docker.create_container(Some(options.clone()), body.clone());
+            match timeout(START_TIMEOUT, created).await {
+                Ok(Ok(created)) => return Ok(created.id),
+                Ok(Err(Error::DockerResponseServerError { status_code: 409, .. })) => {
+                    if let Some(id) = self.take_name(launch).await? {
+                        return Ok(id);
+                    }
+                }
+                Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => {
+                    return Err(EngineError::ImageMissing { image: self.config.image.clone() });
+                }
+                Ok(Err(error)) => return Err(explain(&format!("create '{}'", launch.name), &error)),
+                Err(_) => return Err(no_answer(START_TIMEOUT)),
+            }
+        }
+        Err(refused(&format!("create '{}'", launch.name), "its name is taken again and again".into()))
+    }
+
+    /// Frees the name for this launch. Returns the id of the container where that turns out to be this launch's own.
+    async fn take_name(&self, launch: &Launch) -> Result<Option<String>, EngineError> {
+        let inspected = match timeout(ASK_TIMEOUT, self.docker.inspect_container(launch.name.as_str(), None)).await {
+            Ok(Ok(inspected)) => inspected,
+            Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => return Ok(None),
+            Ok(Err(error)) => return Err(explain("inspect a container", &error)),
+            Err(_) => return Err(no_answer(ASK_TIMEOUT)),
+        };
+        let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
+        let ours = labels.get(container::DEPLOYMENT).map(String::as_str) == Some(self.config.deployment.as_str());
+        match labels.get(container::INSTANCE) {
+            Some(holder) if ours && holder == launch.instance.as_str() => Ok(inspected.id),
+            Some(holder) if ours => {
+                self.rename(launch.name.as_str(), &launch.name, holder).await?;
+                Ok(None)
+            }
+            _ => {
+                let image = inspected.image.unwrap_or_default();
+                let short: String = inspected.id.unwrap_or_default().chars().take(12).collect();
+                let holder = format!("the container {short} (image {image})");
+                Err(EngineError::NameTaken { name: launch.name.clone(), holder })
+            }
+        }
+    }
+
+    /// Renames a container to `NAME--ID`. Ok if it is gone.
+    async fn rename(&self, container: &str, name: &Name, instance: &str) -> Result<(), EngineError> {
+        let options = RenameContainerOptions { name: format!("{name}--{instance}") };
+        gone_is_ok(within(ASK_TIMEOUT, "rename a container", self.docker.rename_container(container, options)).await)
+    }
+
+    async fn release_one(&self, instance: &InstanceId) -> Result<(), EngineError> {
+        let Some(summary) = self.find(instance).await? else { return Ok(()) };
+        let Some(seen) = container::observe(&summary, &self.config) else { return Ok(()) };
+        if !seen.holds_name {
+            return Ok(());
+        }
+        self.rename(summary.id.as_deref().unwrap_or_default(), &seen.name, instance.as_str()).await
+    }
+
+    async fn stop_one(&self, instance: &InstanceId, how: Stop) -> Result<(), EngineError> {
+        let _permit = self.operations.acquire().await.expect("the semaphore is never closed");
+        let Some(id) = self.find(instance).await?.and_then(|summary| summary.id) else { return Ok(()) };
+        if how == Stop::Gracefully {
+            let seconds = self.config.stop_timeout.as_secs_f64().ceil() as i32;
+            let options = StopContainerOptionsBuilder::default().t(seconds).build();
+            let deadline = self.config.stop_timeout + ASK_TIMEOUT;
+            gone_is_ok(within(deadline, "stop a container", self.docker.stop_container(&id, Some(options))).await)?;
+        }
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        gone_is_ok(within(START_TIMEOUT, "remove a container", self.docker.remove_container(&id, Some(options))).await)
+    }
+
+    /// Outside of compose the network is ours to make, and to label.
+    async fn create_network(&self) -> Result<(), EngineError> {
+        let name = self.config.deployment.as_str().to_owned();
+        let labels = HashMap::from([(container::DEPLOYMENT.to_owned(), name.clone())]);
+        let request = NetworkCreateRequest {
+            name,
+            driver: Some("bridge".into()),
+            attachable: Some(true),
+            labels: Some(labels),
+            ..Default::default()
+        };
+        within(START_TIMEOUT, "create the network", self.docker.create_network(request)).await.map(drop)
+    }
+
+    async fn clear_all(&self) -> Result<(), EngineError> {
+        let name = self.config.deployment.as_str();
+        let inspected = within(ASK_TIMEOUT, "inspect the network", self.docker.inspect_network(name, None)).await;
+        let ours = match inspected {
+            Ok(network) => network.labels.is_some_and(|l| l.get(container::DEPLOYMENT).is_some_and(|d| d == name)),
+            Err(error) if error.is_outage() => return Err(error),
+            Err(_) => false,
+        };
+        if !ours {
+            return Ok(());
+        }
+        gone_is_ok(within(ASK_TIMEOUT, "remove the network", self.docker.remove_network(name)).await)
+    }
+}
+
+impl Drop for DockerEngine {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+impl Engine for DockerEngine {
+    fn kind(&self) -> Kind {
+        Kind::Docker
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+        self.list_all().boxed()
+    }
+
+    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.start_one(launch).boxed()
+    }
+
+    fn release<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.release_one(instance).boxed()
+    }
+
+    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.stop_one(instance, how).boxed()
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        self.changed.notified().boxed()
+    }
+
+    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        self.clear_all().boxed()
+    }
+}
+
+/// The call's result, with a deadline and our words.
+async fn within<T>(
+    deadline: Duration,
+    attempt: &str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, EngineError> {
+    match timeout(deadline, call).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(explain(attempt, &error)),
+        Err(_) => Err(no_answer(deadline)),
+    }
+}
+
+fn no_answer(deadline: Duration) -> EngineError {
+    EngineError::Unreachable { kind: Kind::Docker, why: format!("no answer within {deadline:?}") }
+}
+
+fn refused(attempt: &str, why: String) -> EngineError {
+    EngineError::Refused { kind: Kind::Docker, attempt: attempt.to_owned(), why }
+}
+
+fn explain(attempt: &str, error: &Error) -> EngineError {
+    match error {
+        Error::DockerResponseServerError { message, .. } => refused(attempt, message.trim().to_owned()),
+        _ => EngineError::Unreachable { kind: Kind::Docker, why: chain(error) },
+    }
+}
+
+/// What is gone, or on its way, needs no stopping.
+fn gone_is_ok(result: Result<(), EngineError>) -> Result<(), EngineError> {
+    match result {
+        Err(EngineError::Refused { why, .. })
+            if why.contains("No such container")
+                || why.contains("is already in progress")
+                || why.contains("is not running")
+                || why.contains("No such network") =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,213 @@
+//! What runs the replicas. An engine does as it is told and says what it sees; why is none of its business.
+
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use futures_util::future::BoxFuture;
+
+use crate::name::{InstanceId, Name, Number, Owner};
+
+pub mod docker;
+#[cfg(test)]
+pub(crate) mod fake;
+pub mod process;
+
+/// The deadline of a question to an engine: a list, a rename.
+pub const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The deadline of a start.
+pub const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Runs instances of replicas for one deployment.
+///
+/// The contract, which `tests/contract` checks on every implementation:
+///
+/// - [`list`](Engine::list) is the truth: every instance of the deployment, whoever's, in any state, with the address
+///   of each that runs, or an error; never a part of them.
+/// - [`start`](Engine::start), [`release`](Engine::release) and [`stop`](Engine::stop) are told the instance's id and
+///   are idempotent: Ok if it is already so. Each may be called again after an error, a crash or a timeout, at once
+///   and concurrently with calls for other instances.
+/// - After `start` returned Ok the instance runs, or has run and exited. It has the name if that was free or an older
+///   instance of the deployment had it (which then goes by `NAME--ID`); what is foreign keeps its name, and `start`
+///   fails with [`EngineError::NameTaken`].
+/// - After `stop` returned Ok the instance is not listed any more.
+/// - [`changed`](Engine::changed) returns when something may have changed: a hint that may come early, late, merged
+///   with others or not at all. Nothing that happened before a call is missed by a call made after it.
+/// - Nothing that is not of the deployment is ever touched.
+pub trait Engine: Send + Sync + 'static {
+    /// Which engine this is.
+    fn kind(&self) -> Kind;
+
+    /// Every instance of the deployment.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>>;
+
+    /// Makes the instance run.
+    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Takes its name from the instance, which runs on as `NAME--ID`: the mark of one that leaves.
+    fn release<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Ends the instance and removes what is left of it.
+    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Returns when something may have changed.
+    fn changed(&self) -> BoxFuture<'_, ()>;
+
+    /// Removes what the engine itself made for the deployment beside the instances, such as a network.
+    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>>;
+}
+
+/// The engines there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Containers of a Docker engine.
+    Docker,
+    /// Child processes of the balancer.
+    Process,
+}
+
+/// What is to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The id of this life.
+    pub instance: InstanceId,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The pool that it serves.
+    pub pool: Box<str>,
+    /// Container name, hostname and alias.
+    pub name: Name,
+    /// The replica's `SERVER_ID`.
+    pub number: Number,
+}
+
+/// An instance as the engine sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// The id that it was launched with.
+    pub id: InstanceId,
+    /// Whose it is.
+    pub owner: Owner,
+    /// The pool that it serves.
+    pub pool: Box<str>,
+    /// The name that it was launched with, whatever it goes by now.
+    pub name: Name,
+    /// The number that it was launched with.
+    pub number: Number,
+    /// Whether it runs.
+    pub state: State,
+    /// Whether it goes by its name, not by `NAME--ID`.
+    pub holds_name: bool,
+}
+
+/// Whether an instance runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There, and not started yet.
+    Created,
+    /// Running, frozen or not, at this address once it has one.
+    Running(Option<SocketAddr>),
+    /// Ended.
+    Exited {
+        /// Its exit code (128 + the signal's number for a signal), where known.
+        code: Option<i32>,
+        /// Whether the kernel ended it for want of memory.
+        out_of_memory: bool,
+    },
+}
+
+/// How an instance is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Its stop signal, and SIGKILL after the stop timeout.
+    Gracefully,
+    /// SIGKILL at once: for one that was declared dead, which a gentler signal would let finish old work.
+    Kill,
+}
+
+/// Why an engine did not do as told.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// It did not answer. Says nothing about the instances.
+    #[error("the {kind} engine does not answer: {why}")]
+    Unreachable {
+        /// Which engine.
+        kind: Kind,
+        /// What was seen of it.
+        why: String,
+    },
+    /// Something foreign has the name.
+    #[error("the name '{name}' is taken by {holder}, which is not a replica of this deployment: remove that or choose another name")]
+    NameTaken {
+        /// The name wanted.
+        name: Name,
+        /// What has it.
+        holder: String,
+    },
+    /// The image is not there.
+    #[error("there is no image '{image}' on the engine: build or pull it (`docker pull {image}`), or set another with --image")]
+    ImageMissing {
+        /// Its name.
+        image: String,
+    },
+    /// The program is not there.
+    #[error("cannot run '{program}': {source}; set another with --command")]
+    ProgramMissing {
+        /// Its path.
+        program: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The engine said no.
+    #[error("the {kind} engine refused to {attempt}: {why}")]
+    Refused {
+        /// Which engine.
+        kind: Kind,
+        /// What was attempted.
+        attempt: String,
+        /// What it said.
+        why: String,
+    },
+}
+
+impl EngineError {
+    /// Whether the engine is away, rather than unwilling: such a call is worth nothing but a later try.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, EngineError::Unreachable { .. })
+    }
+}
+
+impl Instance {
+    /// The address of one that runs.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self.state {
+            State::Running(address) => address,
+            State::Created | State::Exited { .. } => None,
+        }
+    }
+}
+
+impl Kind {
+    /// The word for it in flags and stored state.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Docker => "docker",
+            Kind::Process => "process",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Kind::Docker, Kind::Process]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| "an engine is 'docker' or 'process'".to_owned())
+    }
+}

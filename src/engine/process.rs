@@ -1,0 +1,236 @@
+//! Replicas as child processes: the engine that needs nothing installed.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::process::ExitStatusExt,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, MutexGuard, mpsc},
+    time::Duration,
+};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use rustix::process::{Pid, Signal};
+use tokio::{
+    process::{Child, Command},
+    runtime::Handle,
+    sync::{Notify, oneshot, watch},
+    time::timeout,
+};
+
+use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, State, Stop};
+use crate::name::InstanceId;
+
+/// How replicas are run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The program of a replica and its arguments; never empty. It listens on `127.0.0.1:$PORT` at the least.
+    pub command: Vec<String>,
+    /// From SIGTERM to SIGKILL.
+    pub stop_timeout: Duration,
+}
+
+/// Runs each replica as a child process. The children die with the engine, and with the balancer however that dies.
+pub struct ProcessEngine {
+    config: Config,
+    spawner: mpsc::Sender<Spawn>,
+    /// Locked because every call and every child's watcher changes it; never held across an await.
+    children: Arc<Mutex<BTreeMap<InstanceId, Running>>>,
+    changed: Arc<Notify>,
+}
+
+struct Running {
+    instance: Instance,
+    pid: Pid,
+    exit: watch::Receiver<Option<ExitStatus>>,
+}
+
+struct Spawn {
+    command: Command,
+    reply: oneshot::Sender<std::io::Result<Child>>,
+}
+
+impl ProcessEngine {
+    /// An engine without children yet. Call in a runtime, which must outlive it.
+    ///
+    /// # Panics
+    /// If the command is empty, or the system has no thread left.
+    pub fn new(config: Config) -> Self {
+        assert!(!config.command.is_empty(), "a replica's command names a program");
+        ProcessEngine { config, spawner: spawner(), children: Arc::default(), changed: Arc::default() }
+    }
+
+    fn children(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Running>> {
+        self.children.lock().expect("nobody panics while holding it")
+    }
+
+    async fn start_one(&self, launch: &Launch) -> Result<(), EngineError> {
+        if self.children().contains_key(&launch.instance) {
+            return Ok(());
+        }
+        let address = free_address().map_err(|source| self.missing(source))?;
+        let (reply, spawned) = oneshot::channel();
+        let command = self.command(launch, address);
+        self.spawner.send(Spawn { command, reply }).expect("the spawner lives as long as the engine");
+        let child = match timeout(ASK_TIMEOUT, spawned).await {
+            Ok(spawned) => spawned.expect("the spawner answers").map_err(|source| self.missing(source))?,
+            Err(_) => return Err(EngineError::Unreachable { kind: Kind::Process, why: "fork takes too long".into() }),
+        };
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("not waited for yet");
+        let (exited, exit) = watch::channel(None);
+        let instance = Instance {
+            id: launch.instance.clone(),
+            owner: launch.owner.clone(),
+            pool: launch.pool.clone(),
+            name: launch.name.clone(),
+            number: launch.number,
+            state: State::Running(Some(address)),
+            holds_name: true,
+        };
+        self.settle(Running { instance, pid, exit });
+        tokio::spawn(wait(child, exited, self.changed.clone()));
+        Ok(())
+    }
+
+    /// Enters the child, which takes the name from an older one.
+    fn settle(&self, running: Running) {
+        let mut children = self.children();
+        for other in children.values_mut().filter(|other| other.instance.name == running.instance.name) {
+            other.instance.holds_name = false;
+        }
+        children.insert(running.instance.id.clone(), running);
+    }
+
+    fn command(&self, launch: &Launch, address: SocketAddr) -> Command {
+        let mut command = Command::new(&self.config.command[0]);
+        command
+            .args(&self.config.command[1..])
+            .env("PORT", address.port().to_string())
+            .env("BIND", address.ip().to_string())
+            .env("SERVER_ID", launch.number.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(std::io::stderr()))
+            .kill_on_drop(true)
+            .process_group(0); // a Ctrl-C in the terminal is the balancer's alone
+        die_with_parent(&mut command);
+        command
+    }
+
+    fn missing(&self, source: std::io::Error) -> EngineError {
+        EngineError::ProgramMissing { program: self.config.command[0].clone(), source }
+    }
+
+    async fn stop_one(&self, instance: &InstanceId, how: Stop) -> Result<(), EngineError> {
+        let Some((pid, mut exit)) = self.children().get(instance).map(|child| (child.pid, child.exit.clone())) else {
+            return Ok(());
+        };
+        if how == Stop::Gracefully {
+            signal(pid, &exit, Signal::TERM);
+            let _killed_below = timeout(self.config.stop_timeout, exit.wait_for(Option::is_some)).await;
+        }
+        signal(pid, &exit, Signal::KILL);
+        let ended = timeout(ASK_TIMEOUT, exit.wait_for(Option::is_some)).await;
+        ended.map(drop).map_err(|_| EngineError::Refused {
+            kind: Kind::Process,
+            attempt: format!("end process {}", pid.as_raw_nonzero()),
+            why: "it outlives SIGKILL".into(),
+        })?;
+        self.children().remove(instance);
+        self.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl Engine for ProcessEngine {
+    fn kind(&self) -> Kind {
+        Kind::Process
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+        let observe = |child: &Running| {
+            let mut instance = child.instance.clone();
+            if let Some(status) = *child.exit.borrow() {
+                let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+                instance.state = State::Exited { code, out_of_memory: false };
+            }
+            instance
+        };
+        let instances = self.children().values().map(observe).collect();
+        std::future::ready(Ok(instances)).boxed()
+    }
+
+    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.start_one(launch).boxed()
+    }
+
+    fn release<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+        if let Some(child) = self.children().get_mut(instance) {
+            child.instance.holds_name = false;
+        }
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.stop_one(instance, how).boxed()
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        self.changed.notified().boxed()
+    }
+
+    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        std::future::ready(Ok(())).boxed()
+    }
+}
+
+/// Waits for the child's end, which nobody else does: so its pid is its own until `exited` says so.
+async fn wait(mut child: Child, exited: watch::Sender<Option<ExitStatus>>, changed: Arc<Notify>) {
+    let status = child.wait().await.unwrap_or_else(|_| ExitStatus::from_raw(0));
+    exited.send_replace(Some(status));
+    changed.notify_one();
+}
+
+/// Signals the child's whole group, unless the child has been waited for: its pid may be another's then.
+fn signal(pid: Pid, exit: &watch::Receiver<Option<ExitStatus>>, signal: Signal) {
+    if exit.borrow().is_none() {
+        let _gone_is_fine = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+/// A port that is free now. Another program may take it before the child does; then the child exits and is replaced.
+fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// The one thread that children are spawned from. A child gets its death signal when the *thread* that spawned it
+/// ends, so this one lives exactly as long as the engine.
+fn spawner() -> mpsc::Sender<Spawn> {
+    let (sender, receiver) = mpsc::channel::<Spawn>();
+    let runtime = Handle::current();
+    let spawn = move || {
+        for Spawn { mut command, reply } in receiver {
+            let _in_runtime = runtime.enter();
+            let _caller_gave_up = reply.send(command.spawn());
+        }
+    };
+    std::thread::Builder::new().name("spawner".into()).spawn(spawn).expect("a thread for the process engine");
+    sender
+}
+
+/// Has the kernel kill the child when the spawner thread ends, and so when the balancer dies in whatever way.
+#[expect(unsafe_code, reason = "no safe way leads between fork and exec")]
+fn die_with_parent(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let before_exec = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        match rustix::process::getppid() {
+            Some(now) if now == parent => Ok(()),
+            _ => Err(std::io::ErrorKind::BrokenPipe.into()), // it died before the signal was armed
+        }
+    };
+    // SAFETY: between fork and exec the closure only makes two system calls, which are async-signal-safe; it
+    // allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(before_exec);
+    }
+}

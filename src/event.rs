@@ -1,0 +1,84 @@
+//! What happened and why, as values. Pure.
+
+use std::fmt;
+
+use crate::name::{InstanceId, Name};
+
+/// One thing that happened to a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The replica that it happened to.
+    pub name: Name,
+    /// The life of it that it happened in.
+    pub instance: InstanceId,
+    /// What it was.
+    pub what: What,
+}
+
+/// What can happen to a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It became part of the desired set.
+    Added,
+    /// It answered its heartbeats and receives requests.
+    Ready,
+    /// It died, or is taken for dead; another instance takes its place.
+    Died(Death),
+    /// The engine would not start it.
+    StartRefused(String),
+    /// It left the desired set and finishes what it has.
+    Removed,
+    /// Its instance is gone from the engine.
+    Gone,
+}
+
+/// Why an instance counts as dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// The engine says that it has ended.
+    Exited {
+        /// Its exit code, where the engine knows one.
+        code: Option<i32>,
+        /// Whether the kernel ended it for want of memory.
+        out_of_memory: bool,
+    },
+    /// The engine has it no more.
+    Vanished,
+    /// This many heartbeats in a row failed.
+    Heartbeats(u32),
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Death::Exited { out_of_memory: true, .. } => f.write_str("killed: out of memory"),
+            Death::Exited { code: Some(code), .. } if *code > 128 => {
+                write!(f, "exited with code {code} (signal {})", code - 128)
+            }
+            Death::Exited { code: Some(code), .. } => write!(f, "exited with code {code}"),
+            Death::Exited { code: None, .. } => f.write_str("exited"),
+            Death::Vanished => f.write_str("removed from outside"),
+            Death::Heartbeats(1) => f.write_str("a heartbeat failed"),
+            Death::Heartbeats(failed) => write!(f, "{failed} heartbeats in a row failed"),
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            What::Added => f.write_str("added"),
+            What::Ready => f.write_str("ready"),
+            What::Died(death) => write!(f, "dead, replacing it: {death}"),
+            What::StartRefused(why) => write!(f, "could not be started: {why}"),
+            What::Removed => f.write_str("leaving"),
+            What::Gone => f.write_str("gone"),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.name, self.instance, self.what)
+    }
+}

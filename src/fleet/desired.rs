@@ -1,0 +1,346 @@
+//! Which replicas there are to be, in the order of their joining. Pure.
+
+use rand::{Rng, RngExt, seq::IndexedRandom};
+
+use crate::{
+    name::{InstanceId, Name, NameError, Number, Owner},
+    ring::{Member, Weight},
+};
+
+/// The set of replicas that is to be kept alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// The id that marks this balancer's instances.
+    pub owner: Owner,
+    /// The number of replicas that was configured when the set was last made to follow the configuration.
+    pub configured: usize,
+    wants: Vec<Want>,
+}
+
+/// One replica that is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Its name.
+    pub name: Name,
+    /// Its number on the ring, kept by every replacement.
+    pub number: Number,
+    /// The instance that plays it now.
+    pub instance: InstanceId,
+    /// Its share of the ring.
+    pub weight: Weight,
+    /// Whether any instance of it was ever ready: it is on the ring from then on.
+    pub joined: bool,
+    /// Whether this instance was ever ready.
+    pub up: bool,
+}
+
+/// Why the set cannot change as asked. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// More names than replicas to add.
+    #[error("Length of hostname list is more than newly added instances")]
+    TooManyToAdd,
+    /// More names than replicas to remove.
+    #[error("Length of hostname list is more than removable instances")]
+    TooManyToRemove,
+    /// More to remove than there are.
+    #[error("Cannot remove {asked} replicas: there are only {there}")]
+    Fewer {
+        /// How many were to go.
+        asked: usize,
+        /// How many there are.
+        there: usize,
+    },
+    /// No room left on the ring.
+    #[error("Cannot add {asked} replicas: the ring has room for {room} more")]
+    NoRoom {
+        /// How many were to come.
+        asked: usize,
+        /// How many may.
+        room: usize,
+    },
+    /// Not a name.
+    #[error("'{name}' cannot be a hostname: {why}")]
+    Invalid {
+        /// What was given.
+        name: String,
+        /// What is wrong with it.
+        why: NameError,
+    },
+    /// Already there.
+    #[error("There is already a replica named '{0}'")]
+    Exists(Name),
+    /// Not there.
+    #[error("There is no replica named '{0}'")]
+    Unknown(String),
+    /// Twice in one call.
+    #[error("The hostname '{0}' is given twice")]
+    Twice(Name),
+}
+
+impl Desired {
+    /// A set of `count` fresh replicas, `Server-1` to `Server-{count}`.
+    pub fn fresh(owner: Owner, count: usize, rng: &mut impl Rng) -> Self {
+        let mut desired = Desired { owner, configured: count, wants: Vec::new() };
+        for _ in 0..count {
+            let number = desired.free_number();
+            let numbered = format!("Server-{number}").parse().expect("a word and a number are a name");
+            desired.push(numbered, number, rng);
+        }
+        desired
+    }
+
+    /// A set of just these replicas.
+    pub fn from_wants(owner: Owner, configured: usize, wants: Vec<Want>) -> Self {
+        Desired { owner, configured, wants }
+    }
+
+    /// The replicas in the order of their joining.
+    pub fn wants(&self) -> &[Want] {
+        &self.wants
+    }
+
+    /// The one of this name.
+    pub fn get(&self, name: &Name) -> Option<&Want> {
+        self.wants.iter().find(|want| want.name == *name)
+    }
+
+    /// Whether this instance plays one of them.
+    pub fn has_instance(&self, instance: &InstanceId) -> bool {
+        self.wants.iter().any(|want| want.instance == *instance)
+    }
+
+    /// Those on the ring.
+    pub fn members(&self) -> Vec<Member> {
+        let joined = self.wants.iter().filter(|want| want.joined);
+        joined.map(|want| Member { number: want.number, weight: want.weight }).collect()
+    }
+
+    /// Adds `count` replicas, the first ones named, the others with drawn names; all of them or none. `room` is how
+    /// many the ring can hold in all, `clock_ms` the clock's milliseconds, which drawn names end with. Returns the names.
+    pub fn add(
+        &mut self,
+        count: usize,
+        names: &[String],
+        room: usize,
+        clock_ms: u16,
+        rng: &mut impl Rng,
+    ) -> Result<Vec<Name>, ChangeError> {
+        if names.len() > count {
+            return Err(ChangeError::TooManyToAdd);
+        }
+        let names: Vec<Name> = names.iter().map(|name| parse(name)).collect::<Result<_, _>>()?;
+        if let Some(taken) = names.iter().find(|name| self.get(name).is_some()) {
+            return Err(ChangeError::Exists(taken.clone()));
+        }
+        refuse_twice(&names)?;
+        let room = room.saturating_sub(self.wants.len());
+        if count > room {
+            return Err(ChangeError::NoRoom { asked: count, room });
+        }
+        let first = self.wants.len();
+        for index in 0..count {
+            let name = names.get(index).cloned().unwrap_or_else(|| self.draw_name(&names, clock_ms, rng));
+            self.push(name, self.free_number(), rng);
+        }
+        Ok(self.wants[first..].iter().map(|want| want.name.clone()).collect())
+    }
+
+    /// Removes `count` replicas: the named ones, the others at random; all of them or none. Returns those that left.
+    pub fn remove(&mut self, count: usize, names: &[String], rng: &mut impl Rng) -> Result<Vec<Want>, ChangeError> {
+        if count > self.wants.len() {
+            return Err(ChangeError::Fewer { asked: count, there: self.wants.len() });
+        }
+        if names.len() > count {
+            return Err(ChangeError::TooManyToRemove);
+        }
+        let known = |name: &String| {
+            let there = name.parse().ok().filter(|name| self.get(name).is_some());
+            there.ok_or_else(|| ChangeError::Unknown(name.clone()))
+        };
+        let names: Vec<Name> = names.iter().map(known).collect::<Result<_, _>>()?;
+        refuse_twice(&names)?;
+        let others: Vec<Name> =
+            self.wants.iter().map(|want| want.name.clone()).filter(|name| !names.contains(name)).collect();
+        let mut leaving: Vec<Name> = others.sample(rng, count - names.len()).cloned().collect();
+        leaving.extend(names);
+        Ok(self.take(|want| leaving.contains(&want.name)))
+    }
+
+    /// Follows a changed configuration: to `count` replicas by adding fresh ones or removing the newest.
+    pub fn reconfigure(&mut self, count: usize, clock_ms: u16, rng: &mut impl Rng) {
+        if count == self.configured {
+            return;
+        }
+        self.configured = count;
+        self.wants.truncate(count);
+        while self.wants.len() < count {
+            let number = self.free_number();
+            let numbered: Name = format!("Server-{number}").parse().expect("a word and a number are a name");
+            let name = if self.get(&numbered).is_none() { numbered } else { self.draw_name(&[], clock_ms, rng) };
+            self.push(name, number, rng);
+        }
+    }
+
+    /// Takes out those that `leaves` says, and returns them.
+    pub fn take(&mut self, leaves: impl Fn(&Want) -> bool) -> Vec<Want> {
+        self.wants.extract_if(.., |want| leaves(want)).collect()
+    }
+
+    /// Gives the replica that `dead` played a new instance under the same name and number.
+    pub fn replace(&mut self, dead: &InstanceId, rng: &mut impl Rng) -> Option<&Want> {
+        let want = self.wants.iter_mut().find(|want| want.instance == *dead)?;
+        want.instance = InstanceId::from_bits(rng.random());
+        want.up = false;
+        Some(want)
+    }
+
+    /// Notes that the instance is ready. Returns whether that was news.
+    pub fn mark_up(&mut self, instance: &InstanceId) -> bool {
+        let want = self.wants.iter_mut().find(|want| want.instance == *instance && !want.up);
+        want.is_some_and(|want| {
+            (want.up, want.joined) = (true, true);
+            true
+        })
+    }
+
+    fn push(&mut self, name: Name, number: Number, rng: &mut impl Rng) {
+        let instance = InstanceId::from_bits(rng.random());
+        self.wants.push(Want { name, number, instance, weight: Weight::ONE, joined: false, up: false });
+    }
+
+    fn free_number(&self) -> Number {
+        Number::lowest_free(self.wants.iter().map(|want| want.number)).expect("the ring's room is below 65,536")
+    }
+
+    /// `Server-XXX-YYY`: three random digits, three of the clock; never a name that is there or asked for.
+    fn draw_name(&self, asked: &[Name], clock_ms: u16, rng: &mut impl Rng) -> Name {
+        for attempt in 0u32.. {
+            // a million names for a thousand replicas at the most; should luck run out, the clock's digits move on
+            let clock = (u32::from(clock_ms) + attempt / 100) % 1000;
+            let name: Name = format!("Server-{:03}-{clock:03}", rng.random_range(0..1000u16))
+                .parse()
+                .expect("a word and digits are a name");
+            if self.get(&name).is_none() && !asked.contains(&name) {
+                return name;
+            }
+        }
+        unreachable!("the attempts are not counted out before a name is free")
+    }
+}
+
+fn parse(name: &str) -> Result<Name, ChangeError> {
+    name.parse().map_err(|why| ChangeError::Invalid { name: name.to_owned(), why })
+}
+
+fn refuse_twice(names: &[Name]) -> Result<(), ChangeError> {
+    match names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
+        Some((_, twice)) => Err(ChangeError::Twice(twice.clone())),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    fn three() -> (Desired, StdRng) {
+        let mut rng = StdRng::seed_from_u64(1);
+        (Desired::fresh(Owner::from_bits(1), 3, &mut rng), rng)
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn name(name: &str) -> Name {
+        name.parse().unwrap()
+    }
+
+    fn shown(desired: &Desired) -> Vec<(String, u16)> {
+        desired.wants().iter().map(|want| (want.name.to_string(), want.number.get())).collect()
+    }
+
+    #[test]
+    fn a_fresh_set_is_server_1_to_n() {
+        let (desired, _) = three();
+        assert_eq!(shown(&desired), [("Server-1".into(), 1), ("Server-2".into(), 2), ("Server-3".into(), 3)]);
+    }
+
+    #[test]
+    fn added_ones_come_last_with_the_lowest_free_numbers_and_drawn_names_for_the_rest() {
+        let (mut desired, mut rng) = three();
+        desired.remove(1, &names(&["Server-2"]), &mut rng).unwrap();
+        let added = desired.add(3, &names(&["S5", "S4"]), 56, 42, &mut rng).unwrap();
+        assert_eq!(added[..2], [name("S5"), name("S4")]);
+        let drawn = added[2].as_str();
+        assert!(drawn.starts_with("Server-") && drawn.ends_with("-042") && drawn.len() == 14, "{drawn}");
+        let numbers: Vec<u16> = desired.wants().iter().map(|want| want.number.get()).collect();
+        assert_eq!(numbers, [1, 3, 2, 4, 5]);
+    }
+
+    #[test]
+    fn drawn_names_are_never_the_same() {
+        let (mut desired, mut rng) = three();
+        desired.add(900, &[], 1000, 7, &mut rng).unwrap();
+        let distinct: std::collections::HashSet<_> = shown(&desired).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(distinct.len(), 903);
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_made_changes_nothing() {
+        let (mut desired, mut rng) = three();
+        let before = desired.clone();
+        let add = |d: &mut Desired, n, list: &[&str], rng: &mut StdRng| d.add(n, &names(list), 5, 0, rng).unwrap_err();
+        assert_eq!(add(&mut desired, 1, &["S4", "S5"], &mut rng), ChangeError::TooManyToAdd);
+        assert_eq!(add(&mut desired, 2, &["S4", "server-1"], &mut rng), ChangeError::Exists(name("Server-1")));
+        assert_eq!(add(&mut desired, 2, &["S4", "s4"], &mut rng), ChangeError::Twice(name("S4")));
+        let invalid = ChangeError::Invalid { name: "a/b".into(), why: NameError::Character };
+        assert_eq!(add(&mut desired, 1, &["a/b"], &mut rng), invalid);
+        assert_eq!(add(&mut desired, 3, &[], &mut rng), ChangeError::NoRoom { asked: 3, room: 2 });
+        let rm = |d: &mut Desired, n, list: &[&str], rng: &mut StdRng| d.remove(n, &names(list), rng).unwrap_err();
+        assert_eq!(rm(&mut desired, 4, &[], &mut rng), ChangeError::Fewer { asked: 4, there: 3 });
+        assert_eq!(rm(&mut desired, 1, &["Server-1", "Server-2"], &mut rng), ChangeError::TooManyToRemove);
+        assert_eq!(rm(&mut desired, 1, &["S9"], &mut rng), ChangeError::Unknown("S9".into()));
+        assert_eq!(rm(&mut desired, 2, &["Server-1", "Server-1"], &mut rng), ChangeError::Twice(name("Server-1")));
+        assert_eq!(desired, before);
+    }
+
+    #[test]
+    fn named_ones_go_and_the_rest_is_drawn_among_the_others() {
+        let mut left = std::collections::HashSet::new();
+        for seed in 0..40 {
+            let (mut desired, _) = three();
+            let gone = desired.remove(2, &names(&["Server-2"]), &mut StdRng::seed_from_u64(seed)).unwrap();
+            assert_eq!(gone.len(), 2);
+            assert!(desired.get(&name("Server-2")).is_none());
+            left.insert(shown(&desired)[0].0.clone());
+        }
+        assert_eq!(left.len(), 2, "either of the others may stay");
+    }
+
+    #[test]
+    fn a_replacement_keeps_name_number_and_seat_on_the_ring() {
+        let (mut desired, mut rng) = three();
+        let old = desired.wants()[1].clone();
+        assert!(desired.mark_up(&old.instance));
+        assert!(!desired.mark_up(&old.instance));
+        let new = desired.replace(&old.instance, &mut rng).unwrap().clone();
+        assert_ne!(new.instance, old.instance);
+        assert_eq!((new.name, new.number, new.joined, new.up), (old.name, old.number, true, false));
+    }
+
+    #[test]
+    fn the_stored_set_follows_only_a_changed_count() {
+        let (mut desired, mut rng) = three();
+        desired.add(2, &names(&["S4", "S5"]), 56, 0, &mut rng).unwrap();
+        desired.reconfigure(3, 0, &mut rng);
+        assert_eq!(desired.wants().len(), 5, "3 is what was configured before");
+        desired.reconfigure(2, 0, &mut rng);
+        assert_eq!(shown(&desired), [("Server-1".into(), 1), ("Server-2".into(), 2)]);
+        desired.reconfigure(3, 0, &mut rng);
+        assert_eq!(shown(&desired)[2], ("Server-3".into(), 3));
+    }
+}

@@ -1,0 +1,70 @@
+//! One heartbeat.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, header::HOST};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::timeout};
+
+/// Whether `GET path` on a new connection is answered with a status from 200 to 299 in time.
+pub async fn answers(address: SocketAddr, path: &str, deadline: Duration) -> bool {
+    matches!(timeout(deadline, ask(address, path)).await, Ok(Ok(true)))
+}
+
+async fn ask(address: SocketAddr, path: &str) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
+    let asked = async move { sender.send_request(request).await };
+    tokio::select! {
+        response = asked => Ok(response?.status().is_success()),
+        ended = connection => ended.map(|()| false).map_err(Into::into),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Asks a server that reads a request and then answers with this; `None` never answers.
+    async fn probe(answer: Option<&'static str>) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 1024];
+            let length = stream.read(&mut head).await.unwrap();
+            assert!(head[..length].starts_with(b"GET /heartbeat HTTP/1.1\r\n"));
+            match answer {
+                Some(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
+                None => std::future::pending().await,
+            }
+        });
+        let answered = answers(address, "/heartbeat", Duration::from_millis(300)).await;
+        server.abort();
+        answered
+    }
+
+    #[tokio::test]
+    async fn only_an_answer_in_time_with_a_good_status_counts() {
+        assert!(probe(Some("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await);
+        assert!(!probe(Some("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n")).await);
+        assert!(!probe(Some("no http at all\r\n\r\n")).await);
+        assert!(!probe(Some("")).await);
+        assert!(!probe(None).await);
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_does_not_answer() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert!(!answers(closed, "/heartbeat", Duration::from_secs(1)).await);
+    }
+}

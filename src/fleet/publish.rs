@@ -1,0 +1,133 @@
+//! What the fleet shows: the table to requests, the view to operators.
+
+use std::{sync::Arc, time::{Instant, SystemTime}};
+
+use super::{
+    desired::Want,
+    reconcile::Fleet,
+    view::{Row, RowState, View},
+};
+use crate::{
+    engine::Instance,
+    name::{InstanceId, Number},
+    ring::{Member, Ring},
+    table::{Replica, Snapshot, Table},
+};
+
+impl Fleet {
+    /// Publishes the table if requests would see a difference, and the view.
+    pub(super) async fn publish(&mut self) {
+        let members = self.desired.members();
+        let ring = self.ring(members).await;
+        let seats = ring.members().iter().map(|member| self.seat(member.number)).collect::<Vec<_>>();
+        let table = Table::new(ring, seats);
+        if !table.same_as(&self.table) {
+            self.table = table.clone();
+            let epoch = self.published.publish(Snapshot { default: table });
+            tracing::debug!(epoch, serving = self.table.serving().count(), "published");
+        }
+        let view = Arc::new(self.view_now());
+        self.view.send_if_modified(|seen| {
+            let differs = **seen != *view;
+            if differs {
+                *seen = view;
+            }
+            differs
+        });
+    }
+
+    /// The ring of these members: the one there is, if it is theirs.
+    async fn ring(&self, mut members: Vec<Member>) -> Arc<Ring> {
+        members.sort_by_key(|member| member.number);
+        if *members == *self.table.ring().members() {
+            return self.table.ring().clone();
+        }
+        let spec = self.config.ring.clone();
+        let built = tokio::task::spawn_blocking(move || Ring::build(&members, &spec));
+        let ring = built.await.expect("building does not panic");
+        Arc::new(ring.expect("additions that the ring has no room for are refused"))
+    }
+
+    /// Who serves for this number, if someone does.
+    fn seat(&mut self, number: Number) -> Option<Arc<Replica>> {
+        let want = self.desired.wants().iter().find(|want| want.number == number)?;
+        if !self.health.get(&want.instance)?.health.is_ready() {
+            return None;
+        }
+        let address = self.observed.iter().find(|seen| seen.id == want.instance)?.address()?;
+        let known = self.replicas.get(&want.instance).filter(|replica| replica.address == address);
+        if let Some(replica) = known {
+            return Some(replica.clone());
+        }
+        let replica = Arc::new(Replica::new(want.name.clone(), want.number, want.instance.clone(), address));
+        self.replicas.insert(want.instance.clone(), replica.clone());
+        Some(replica)
+    }
+
+    fn view_now(&self) -> View {
+        let desired = self.desired.wants().iter().map(|want| self.row(want));
+        let leaving = self.observed.iter().filter_map(|instance| self.leaving_row(instance));
+        View {
+            pool: self.config.pool.clone(),
+            epoch: self.published.epoch(),
+            ring: self.config.ring.clone(),
+            problem: self.outage.clone(),
+            rows: desired.chain(leaving).collect(),
+        }
+    }
+
+    fn row(&self, want: &Want) -> Row {
+        let record = self.records.get(&want.number).cloned().unwrap_or_default();
+        let life = self.health.get(&want.instance);
+        let state = match life {
+            Some(life) if life.health.is_ready() => RowState::Ready,
+            Some(_) => RowState::Starting,
+            None => self.away(want),
+        };
+        Row {
+            name: want.name.clone(),
+            number: want.number,
+            state,
+            since: life.map_or(record.since, |life| life.since),
+            instance: want.instance.clone(),
+            address: self.address(&want.instance),
+            restarts: record.restarts,
+            last_exit: record.last_exit,
+        }
+    }
+
+    /// What to say of one that does not run.
+    fn away(&self, want: &Want) -> RowState {
+        let record = self.records.get(&want.number);
+        let pause = record.and_then(|record| record.pause.until(Instant::now()));
+        let again = pause.map(|until| humantime::format_rfc3339_seconds(SystemTime::now() + (until - Instant::now())));
+        let why = record.and_then(|record| {
+            record.refused.clone().or_else(|| record.last_exit.as_ref().map(|exit| exit.reason.clone()))
+        });
+        match (why, again) {
+            (Some(why), Some(again)) => RowState::Down(format!("{why}; next start at {again}")),
+            _ => match &self.outage {
+                Some(outage) => RowState::Down(outage.clone()),
+                None => RowState::Starting,
+            },
+        }
+    }
+
+    fn leaving_row(&self, instance: &Instance) -> Option<Row> {
+        let departure = self.leaving.get(&instance.id)?;
+        Some(Row {
+            name: instance.name.clone(),
+            number: instance.number,
+            state: RowState::Leaving,
+            since: departure.since,
+            instance: instance.id.clone(),
+            address: instance.address(),
+            restarts: 0,
+            last_exit: None,
+        })
+    }
+
+    fn address(&self, instance: &InstanceId) -> Option<std::net::SocketAddr> {
+        self.observed.iter().find(|seen| seen.id == *instance)?.address()
+    }
+}

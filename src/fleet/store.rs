@@ -1,0 +1,239 @@
+//! What survives a restart: the desired set, in a directory that one balancer has at a time.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::desired::{Desired, Want};
+use crate::{
+    engine::Kind,
+    name::{InstanceId, Number, Owner},
+    ring::Weight,
+};
+
+/// A state directory, locked for as long as this lives.
+#[derive(Debug)]
+pub struct Store {
+    directory: PathBuf,
+    _lock: File,
+}
+
+/// What a state directory holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The engine that was chosen at the first start.
+    pub engine: Kind,
+    /// The desired set.
+    pub desired: Desired,
+}
+
+/// Why a state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another balancer has it.
+    #[error("another balancer is running with the state directory {}: stop it, or give this one another --state-dir", .0.display())]
+    Locked(PathBuf),
+    /// It cannot be read or written.
+    #[error("cannot {attempt} {}: {source}; --state-dir sets another directory", .path.display())]
+    Io {
+        /// What was attempted.
+        attempt: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What is in it was not written by this program.
+    #[error("{} is not a state that this version can read: {why}; move it away and start with --adopt", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Store {
+    /// Opens the directory, making it where it is not there, and locks it.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let failed = |attempt, path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::Io { attempt, path, source }
+        };
+        fs::create_dir_all(directory).map_err(failed("create", directory))?;
+        let path = directory.join("lock");
+        let options = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = options.map_err(failed("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Store { directory: directory.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked(directory.to_owned())),
+            Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+        }
+    }
+
+    /// What an earlier balancer left; `None` in a new directory.
+    pub fn load(&self) -> Result<Option<Stored>, StoreError> {
+        let path = self.path();
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StoreError::Io { attempt: "read", path, source }),
+        };
+        let unreadable = |why: String| StoreError::Unreadable { path: self.path(), why };
+        let file: StateFile = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+        file.to_stored().map(Some).ok_or_else(|| unreadable("a name, number or id in it is none".into()))
+    }
+
+    /// Replaces what is stored: wholly, or after an error or a crash not at all (rename of a synced file).
+    pub fn save(&self, stored: &Stored) -> Result<(), StoreError> {
+        let text = serde_json::to_vec_pretty(&StateFile::from_stored(stored)).expect("plain values become JSON");
+        let new = self.directory.join("state.json.new");
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&new)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&new, self.path())?;
+            File::open(&self.directory)?.sync_all()
+        };
+        write().map_err(|source| StoreError::Io { attempt: "write", path: self.path(), source })
+    }
+
+    /// Forgets what is stored.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        match fs::remove_file(self.path()) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::Io { attempt: "remove", path: self.path(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.join("state.json")
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateFile {
+    version: Version,
+    engine: String,
+    owner: String,
+    configured: usize,
+    replicas: Vec<ReplicaRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Version {
+    #[serde(rename = "1")]
+    One,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReplicaRow {
+    name: String,
+    number: u16,
+    instance: String,
+    weight: u8,
+    joined: bool,
+    up: bool,
+}
+
+impl StateFile {
+    fn from_stored(Stored { engine, desired }: &Stored) -> Self {
+        let row = |want: &Want| ReplicaRow {
+            name: want.name.to_string(),
+            number: want.number.get(),
+            instance: want.instance.to_string(),
+            weight: want.weight.get(),
+            joined: want.joined,
+            up: want.up,
+        };
+        StateFile {
+            version: Version::One,
+            engine: engine.to_string(),
+            owner: desired.owner.to_string(),
+            configured: desired.configured,
+            replicas: desired.wants().iter().map(row).collect(),
+        }
+    }
+
+    fn to_stored(&self) -> Option<Stored> {
+        let want = |row: &ReplicaRow| {
+            Some(Want {
+                name: row.name.parse().ok()?,
+                number: Number::new(row.number)?,
+                instance: InstanceId::parse(&row.instance)?,
+                weight: Weight::new(row.weight)?,
+                joined: row.joined,
+                up: row.up,
+            })
+        };
+        let wants = self.replicas.iter().map(want).collect::<Option<_>>()?;
+        let desired = Desired::from_wants(Owner::parse(&self.owner)?, self.configured, wants);
+        Some(Stored { engine: self.engine.parse().ok()?, desired })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    /// A directory of its own under the system's temporary one, removed when dropped.
+    struct Temporary(PathBuf);
+
+    impl Temporary {
+        fn new(name: &str) -> Self {
+            let unique = format!("ringkeeper-store-{name}-{}", std::process::id());
+            Temporary(std::env::temp_dir().join(unique))
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            let _best_effort = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_again() {
+        let directory = Temporary::new("round-trip");
+        let store = Store::open(&directory.0).unwrap();
+        assert_eq!(store.load().unwrap(), None);
+        let mut desired = Desired::fresh(Owner::from_bits(9), 3, &mut StdRng::seed_from_u64(1));
+        let first = desired.wants()[0].instance.clone();
+        desired.mark_up(&first);
+        let stored = Stored { engine: Kind::Process, desired };
+        store.save(&stored).unwrap();
+        assert_eq!(store.load().unwrap(), Some(stored));
+        store.clear().unwrap();
+        store.clear().unwrap();
+        assert_eq!(store.load().unwrap(), None);
+    }
+
+    #[test]
+    fn a_directory_has_one_balancer_at_a_time() {
+        let directory = Temporary::new("lock");
+        let store = Store::open(&directory.0).unwrap();
+        assert!(matches!(Store::open(&directory.0), Err(StoreError::Locked(_))));
+        drop(store);
+        Store::open(&directory.0).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_state_is_an_error_not_an_empty_set() {
+        let directory = Temporary::new("damaged");
+        let store = Store::open(&directory.0).unwrap();
+        for damaged in ["", "{}", "{\"version\":\"2\"}"] {
+            fs::write(store.path(), damaged).unwrap();
+            assert!(matches!(store.load(), Err(StoreError::Unreadable { .. })), "{damaged}");
+        }
+    }
+}
