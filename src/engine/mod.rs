@@ -26,8 +26,9 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 ///   are idempotent: Ok if it is already so. Each may be called again after an error, a crash or a timeout, at once
 ///   and concurrently with calls for other instances.
 /// - After `start` returned Ok the instance runs, or has run and exited. It has the name if that was free or an older
-///   instance of the deployment had it (which then goes by `NAME--ID`); what is foreign keeps its name, and `start`
-///   fails with [`EngineError::NameTaken`].
+///   instance of the deployment had it (which then goes by `NAME--ID`). Where a replica of another deployment has the
+///   name, the instance itself goes by `NAME--ID`; where anything else has it, `start` fails with
+///   [`EngineError::NameTaken`].
 /// - After `stop` returned Ok the instance is not listed any more.
 /// - [`changed`](Engine::changed) returns when something may have changed: a hint that may come early, late, merged
 ///   with others or not at all. Nothing that happened before a call is missed by a call made after it.

@@ -26,6 +26,11 @@ impl Fleet {
             let epoch = self.published.publish(Snapshot { default: table });
             tracing::debug!(epoch, serving = self.table.serving().count(), "published");
         }
+        self.show();
+    }
+
+    /// Publishes the view if it differs.
+    pub(super) fn show(&self) {
         let view = Arc::new(self.view_now());
         self.view.send_if_modified(|seen| {
             let differs = **seen != *view;

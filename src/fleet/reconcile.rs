@@ -146,8 +146,8 @@ impl Fleet {
     pub fn new(config: Config, parts: Parts) -> (Self, Handle) {
         let (door, calls) = mpsc::channel(64);
         let table = parts.published.load().default.clone();
-        let empty = View { pool: config.pool.clone(), epoch: 0, ring: config.ring.clone(), problem: None, rows: vec![] };
-        let (view, seen) = watch::channel(Arc::new(empty));
+        let nothing = View { pool: config.pool.clone(), epoch: 0, ring: config.ring.clone(), problem: None, rows: vec![] };
+        let (view, seen) = watch::channel(Arc::new(nothing));
         let lists = Lists { begun: 0, under_way: false, wanted: true, next: Instant::now() };
         let fleet = Fleet {
             config,
@@ -172,6 +172,7 @@ impl Fleet {
             busy: BTreeMap::new(),
             tasks: JoinSet::new(),
         };
+        fleet.show();
         (fleet, Handle { calls: door, view: seen })
     }
     /// Keeps the replicas alive until it is told to take all down. `nudge` says that a connection failed. Dropping

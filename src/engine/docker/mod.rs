@@ -48,8 +48,24 @@ pub struct DockerEngine {
     docker: Docker,
     config: Config,
     operations: Semaphore,
+    /// Held while the network is made: the engine itself would make several of one name.
+    network: tokio::sync::Mutex<()>,
     changed: Arc<Notify>,
     watch: JoinHandle<()>,
+}
+
+/// Who has a container's name.
+enum Holder {
+    /// Nobody any more.
+    Gone,
+    /// The launch's own container, which has this id.
+    Launch(String),
+    /// An earlier instance of this deployment.
+    Older(String),
+    /// A replica of another deployment.
+    OtherDeployment,
+    /// Something else: this.
+    Foreign(String),
 }
 
 /// Why there is no Docker engine to work with.
@@ -94,7 +110,7 @@ impl DockerEngine {
         let changed = Arc::new(Notify::new());
         let watch = tokio::spawn(watch::watch(docker.clone(), config.deployment.clone(), changed.clone()));
         let operations = Semaphore::new(config.concurrency);
-        DockerEngine { docker, config, operations, changed, watch }
+        DockerEngine { docker, config, operations, network: tokio::sync::Mutex::default(), changed, watch }
     }
 
     async fn containers(&self, label: String) -> Result<Vec<ContainerSummary>, EngineError> {
@@ -152,17 +168,25 @@ impl DockerEngine {
         }
     }
 
-    /// Creates the container under its name, taking that from an older one of ours. Returns its id.
+    /// Creates the container: under its name where that is free or an older one of ours has it, as `NAME--ID` where
+    /// another deployment's replica has it. Returns its id.
     async fn create(&self, launch: &Launch) -> Result<String, EngineError> {
-        let options = CreateContainerOptionsBuilder::default().name(launch.name.as_str()).build();
+        let mut name = launch.name.to_string();
         let body = container::body(launch, &self.config);
-        for _ in 0..3 {
-            let created = self.docker.create_container(Some(options.clone()), body.clone());
+        for _ in 0..4 {
+            let options = CreateContainerOptionsBuilder::default().name(&name).build();
+            let created = self.docker.create_container(Some(options), body.clone());
             match timeout(START_TIMEOUT, created).await {
                 Ok(Ok(created)) => return Ok(created.id),
                 Ok(Err(Error::DockerResponseServerError { status_code: 409, .. })) => {
-                    if let Some(id) = self.take_name(launch).await? {
-                        return Ok(id);
+                    match self.holder(launch).await? {
+                        Holder::Gone => {}
+                        Holder::Launch(id) => return Ok(id),
+                        Holder::Older(instance) => self.rename(launch.name.as_str(), &launch.name, &instance).await?,
+                        Holder::OtherDeployment => name = format!("{}--{}", launch.name, launch.instance),
+                        Holder::Foreign(holder) => {
+                            return Err(EngineError::NameTaken { name: launch.name.clone(), holder });
+                        }
                     }
                 }
                 Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => {
@@ -175,29 +199,27 @@ impl DockerEngine {
         Err(refused(&format!("create '{}'", launch.name), "its name is taken again and again".into()))
     }
 
-    /// Frees the name for this launch. Returns the id of the container where that turns out to be this launch's own.
-    async fn take_name(&self, launch: &Launch) -> Result<Option<String>, EngineError> {
+    /// Who has the name of this launch.
+    async fn holder(&self, launch: &Launch) -> Result<Holder, EngineError> {
         let inspected = match timeout(ASK_TIMEOUT, self.docker.inspect_container(launch.name.as_str(), None)).await {
             Ok(Ok(inspected)) => inspected,
-            Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => return Ok(None),
+            Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => return Ok(Holder::Gone),
             Ok(Err(error)) => return Err(explain("inspect a container", &error)),
             Err(_) => return Err(no_answer(ASK_TIMEOUT)),
         };
-        let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
-        let ours = labels.get(container::DEPLOYMENT).map(String::as_str) == Some(self.config.deployment.as_str());
-        match labels.get(container::INSTANCE) {
-            Some(holder) if ours && holder == launch.instance.as_str() => Ok(inspected.id),
-            Some(holder) if ours => {
-                self.rename(launch.name.as_str(), &launch.name, holder).await?;
-                Ok(None)
-            }
+        let id = inspected.id.unwrap_or_default();
+        let config = inspected.config.unwrap_or_default();
+        let labels = config.labels.unwrap_or_default();
+        let label = |name: &str| labels.get(name).map(String::as_str);
+        Ok(match (label(container::DEPLOYMENT), label(container::INSTANCE)) {
+            (Some(deployment), Some(_)) if deployment != self.config.deployment.as_str() => Holder::OtherDeployment,
+            (Some(_), Some(instance)) if instance == launch.instance.as_str() => Holder::Launch(id),
+            (Some(_), Some(instance)) => Holder::Older(instance.to_owned()),
             _ => {
-                let image = inspected.image.unwrap_or_default();
-                let short: String = inspected.id.unwrap_or_default().chars().take(12).collect();
-                let holder = format!("the container {short} (image {image})");
-                Err(EngineError::NameTaken { name: launch.name.clone(), holder })
+                let short = id.get(..12).unwrap_or(&id);
+                Holder::Foreign(format!("the container {short} (image {})", config.image.unwrap_or_default()))
             }
-        }
+        })
     }
 
     /// Renames a container to `NAME--ID`. Ok if it is gone.
@@ -230,7 +252,11 @@ impl DockerEngine {
 
     /// Outside of compose the network is ours to make, and to label.
     async fn create_network(&self) -> Result<(), EngineError> {
+        let _one_at_a_time = self.network.lock().await;
         let name = self.config.deployment.as_str().to_owned();
+        if within(ASK_TIMEOUT, "inspect the network", self.docker.inspect_network(&name, None)).await.is_ok() {
+            return Ok(());
+        }
         let labels = HashMap::from([(container::DEPLOYMENT.to_owned(), name.clone())]);
         let request = NetworkCreateRequest {
             name,

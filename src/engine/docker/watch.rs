@@ -4,30 +4,41 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bollard::{Docker, query_parameters::EventsOptions};
 use futures_util::StreamExt;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep};
 
 use crate::name::Deployment;
 
 /// Between two attempts to subscribe.
 const RECONNECT: Duration = Duration::from_millis(500);
+/// After an event, when to nudge again. The engine tells of a death some milliseconds before its list shows it.
+const ECHOES: [Duration; 4] =
+    [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500)];
 
 /// Nudges at every event of the deployment's containers, and whenever events may have been missed. Never returns.
 pub(super) async fn watch(docker: Docker, deployment: Deployment, changed: Arc<Notify>) {
     loop {
         let mut events = Box::pin(docker.events(Some(options(&deployment))));
         changed.notify_one();
+        let mut echoes = [].iter();
         loop {
-            match events.next().await {
-                Some(Ok(_)) => changed.notify_one(),
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "the engine's event stream broke off");
-                    break;
+            let echo = async {
+                match echoes.next() {
+                    Some(after) => sleep(*after).await,
+                    None => std::future::pending().await,
                 }
-                None => break,
+            };
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(_)) => echoes = ECHOES.iter(),
+                    Some(Err(_)) | None => break,
+                },
+                () = echo => {}
             }
+            changed.notify_one();
         }
+        tracing::debug!("the engine's event stream broke off");
         changed.notify_one();
-        tokio::time::sleep(RECONNECT).await;
+        sleep(RECONNECT).await;
     }
 }
 
