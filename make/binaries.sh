@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds dist/ringkeeper and dist/ringkeeper-server: static where the machine can, without debugging information.
+# Builds dist/ringkeeper and dist/ringkeeper-server: static where the machine can, without symbols (target/ keeps them).
 # Also what the Dockerfile's builder stage runs. What did not change keeps its file.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,6 +13,6 @@ cargo build $cargo_flags -p ringkeeper -p ringkeeper-server --bins
 mkdir -p dist/state # stays empty: the images take it for the state directory
 for name in ringkeeper ringkeeper-server; do
     built=$target_dir/$triple/release/$name
-    strip --strip-debug -o "dist/$name.new" "$built" 2>/dev/null || cp "$built" "dist/$name.new"
+    strip -o "dist/$name.new" "$built" 2>/dev/null || cp "$built" "dist/$name.new"
     if cmp -s "dist/$name.new" "dist/$name"; then rm "dist/$name.new"; else mv "dist/$name.new" "dist/$name"; fi
 done

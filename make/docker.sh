@@ -24,6 +24,7 @@ find_socket_group() {
     export DOCKER_GID
 }
 
+status() { compose exec -T ringkeeper /ringkeeper status "$@"; }
 restarts() { docker inspect --format '{{.RestartCount}}' "$(compose ps -aq ringkeeper)"; }
 
 up() {
@@ -31,15 +32,16 @@ up() {
     find_socket_group
     compose up -d --no-build ||
         fail "compose did not start it; if a port is taken: make PORT=5050 ADMIN_PORT=5051"
-    tries=60
-    until compose exec -T ringkeeper /ringkeeper status --wait-ready 2>/dev/null; do
+    tries=30
+    until status --wait-ready --timeout 2s >/dev/null 2>&1; do
         tries=$((tries - 1))
         if [ "$tries" = 0 ] || [ "$(restarts)" -gt 2 ]; then
             compose logs --tail 20 ringkeeper >&2
             fail "the balancer does not get ready; its last words are above ('make stop' removes it)"
         fi
-        sleep 1
+        sleep 0.2
     done
+    status
     make/welcome.sh
 }
 

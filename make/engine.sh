@@ -10,7 +10,8 @@ esac
 
 # What was started as processes stays so until `make stop`, also if an engine turned up since.
 if [ -e ".state/$DEPLOYMENT" ]; then
-    [ "$1" != up ] || say "'$DEPLOYMENT' runs as processes of this machine; 'make stop' first to have it in Docker"
+    [ "$1" != up ] || ! docker_answers ||
+        say "'$DEPLOYMENT' runs as processes of this machine; 'make stop' first to have it in Docker"
 elif docker_answers; then
     exec make/docker.sh "$1"
 elif [ "$1" = up ]; then

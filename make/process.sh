@@ -27,6 +27,8 @@ end() {
     done
 }
 
+status() { dist/ringkeeper status --admin-listen "$BIND:$ADMIN_PORT" "$@"; }
+
 up() {
     make/binaries.sh
     set -- serve --engine process --deployment "$DEPLOYMENT" --listen "$BIND:$PORT" \
@@ -41,23 +43,26 @@ up() {
         pid=$!
         echo "$pid $(start_time "$pid")" >"$home/pid"
         printf '%s\n' "$settings" >"$home/settings"
+        echo "$BIND:$ADMIN_PORT" >"$home/admin"
     fi
-    tries=60
-    until dist/ringkeeper status --wait-ready --admin-listen "$BIND:$ADMIN_PORT" 2>/dev/null; do
+    tries=30
+    until status --wait-ready --timeout 2s >/dev/null 2>&1; do
         tries=$((tries - 1))
         if [ "$tries" = 0 ] || ! running; then
             tail -n 20 "$home/log" >&2
             fail "the balancer does not get ready; its last words are above (if a port is taken: make PORT=5050 ADMIN_PORT=5051)"
         fi
-        sleep 1
+        sleep 0.2
     done
+    status
     make/welcome.sh
 }
 
 stop() {
     [ -e "$home" ] || { say "nothing runs as '$DEPLOYMENT'"; return; }
     if [ -x dist/ringkeeper ]; then
-        dist/ringkeeper down --engine process --deployment "$DEPLOYMENT" --state-dir "$home/state" || say "so it is told by signal"
+        dist/ringkeeper down --engine process --deployment "$DEPLOYMENT" --state-dir "$home/state" \
+            --admin-listen "$(cat "$home/admin")" || say "so it is told by signal"
     fi
     end
     rm -rf "$home"

@@ -34,6 +34,7 @@ fi
 status=0
 # shellcheck disable=SC2086
 cargo test $cargo_flags --workspace || status=$?
+tests/make.sh ${docker:+"$tag"} || status=$?
 
 if [ -z "$docker" ]; then
     say ""
