@@ -49,6 +49,7 @@ impl Bound {
 /// Balances until `stop` is done, and then for as long as requests in flight need; or until everything was taken down.
 pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let store = Store::open(&config.state_dir)?;
+    store.announce(bound.admin.local_addr()?)?;
     tokio::pin!(stop);
     let (engine, desired) = tokio::select! {
         prepared = prepare(&config, &store) => prepared?,

@@ -1,6 +1,6 @@
 //! Calls of a running balancer's admin listener.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -9,6 +9,15 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+/// Where to connect to a balancer that listens there: a wildcard address is none to connect to.
+pub(super) fn reachable(admin: SocketAddr) -> SocketAddr {
+    match admin {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, v4.port()).into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, v6.port()).into(),
+        other => other,
+    }
+}
 
 /// The status and the body of the answer to a call without a body of its own.
 pub(super) async fn call(admin: SocketAddr, method: Method, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {

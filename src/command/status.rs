@@ -36,7 +36,7 @@ pub struct StatusArgs {
 /// long.
 pub async fn run(args: StatusArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let deadline = Instant::now() + args.timeout;
-    let admin = reachable(args.admin_listen);
+    let admin = client::reachable(args.admin_listen);
     loop {
         let answer = ask(admin).await;
         let ready = answer.as_ref().is_ok_and(|(_, pool)| pool.replicas.iter().all(|replica| replica.state == "ready"));
@@ -50,15 +50,6 @@ pub async fn run(args: StatusArgs, out: &mut impl Write) -> anyhow::Result<()> {
             bail!("not every replica is ready after {}", humantime::format_duration(args.timeout));
         }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// A wildcard address is where to listen, not where to connect.
-fn reachable(admin: SocketAddr) -> SocketAddr {
-    match admin {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => ([0, 0, 0, 0, 0, 0, 0, 1], v6.port()).into(),
-        other => other,
     }
 }
 

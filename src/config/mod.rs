@@ -157,3 +157,75 @@ fn default_state_dir(deployment: &Deployment) -> PathBuf {
     let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
     state.unwrap_or_else(|| Path::new("/var/lib").to_owned()).join("ringkeeper").join(deployment.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Settings {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn config(line: &[&str]) -> anyhow::Result<Config> {
+        let words = std::iter::once("ringkeeper").chain(line.iter().copied());
+        Config::of(Settings::try_parse_from(words)?.args)
+    }
+
+    #[test]
+    fn the_preset_is_the_assignments_and_what_is_set_beside_it_overrides_it() {
+        let preset = config(&["--preset", "assignment"]).unwrap().fleet;
+        assert_eq!(preset.ring, crate::ring::Spec::assignment());
+        assert_eq!((preset.heartbeat.interval.as_secs(), preset.heartbeat.max_fail_count), (10, 5));
+        assert_eq!(preset.heartbeat_concurrency, Some(10));
+        let beside = config(&["--preset", "assignment", "--slots", "1024", "--heartbeat-interval", "2s"]).unwrap().fleet;
+        assert_eq!((beside.ring.slots, beside.heartbeat.interval.as_secs()), (1024, 2));
+        assert_eq!(beside.heartbeat.max_fail_count, 5);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_the_name_of_its_flag() {
+        for (line, named) in [
+            (&["--replicas", "57", "--preset", "assignment"][..], "--replicas"),
+            (&["--heartbeat-path", "heartbeat"], "--heartbeat-path"),
+            (&["--heartbeat-interval", "0s"], "--heartbeat-interval"),
+            (&["--heartbeat-timeout", "soon"], "--heartbeat-timeout"),
+            (&["--rise", "0"], "--rise"),
+            (&["--control-paths", "rep"], "--control-paths"),
+            (&["--command", "'open"], "--command"),
+            (&["--command", ""], "--command"),
+            (&["--admin-listen", "127.0.0.1:5000"], "--admin-listen"),
+            (&["--container-memory", "much"], "--container-memory"),
+            (&["--deployment", "No!"], "--deployment"),
+        ] {
+            let error = format!("{:#}", config(line).unwrap_err());
+            assert!(error.contains(named), "{line:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_commented_file_has_every_setting_and_is_one_that_can_be_read() {
+        let text = include_str!("../../ringkeeper.toml");
+        let is_setting = |line: &&str| line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase());
+        let settings: String = text.lines().filter(is_setting).map(|line| format!("{}\n", &line[1..])).collect();
+        let table: toml::Table = settings.parse().unwrap();
+        let command = Settings::command();
+        let mut keys: Vec<String> = command.get_arguments().filter_map(source::key).collect();
+        keys.retain(|key| key != "config");
+        let mut listed: Vec<&String> = table.keys().collect();
+        keys.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, keys.iter().collect::<Vec<_>>());
+        source::with_file(command, &table).unwrap().try_get_matches_from(["ringkeeper"]).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_setting_names_the_nearest() {
+        let table = "heartbeat_intervall = \"2s\"".parse().unwrap();
+        let error = source::with_file(Settings::command(), &table).unwrap_err().to_string();
+        assert!(error.contains("'heartbeat_interval'"), "{error}");
+    }
+}

@@ -31,7 +31,7 @@ pub fn parse(command: Command, line: &[OsString]) -> anyhow::Result<ArgMatches> 
 }
 
 /// The name of a setting in the file: the flag's, with underscores.
-fn key(arg: &Arg) -> Option<String> {
+pub(super) fn key(arg: &Arg) -> Option<String> {
     arg.get_long().filter(|long| *long != "help" && *long != "version").map(|long| long.replace('-', "_"))
 }
 
@@ -58,7 +58,7 @@ fn read(file: &Path) -> anyhow::Result<toml::Table> {
     Ok(std::fs::read_to_string(file)?.parse()?)
 }
 
-fn with_file(command: Command, table: &toml::Table) -> anyhow::Result<Command> {
+pub(super) fn with_file(command: Command, table: &toml::Table) -> anyhow::Result<Command> {
     let keys: Vec<String> = command.get_arguments().filter_map(key).filter(|key| key != "config").collect();
     for (name, value) in table {
         if !keys.contains(name) {

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Write},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +15,9 @@ use crate::{
     name::{InstanceId, Number, Owner},
     ring::Weight,
 };
+
+/// The file with the address for operators.
+const ADMIN: &str = "admin";
 
 /// A state directory, locked for as long as this lives.
 #[derive(Debug)]
@@ -73,6 +77,17 @@ impl Store {
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked(directory.to_owned())),
             Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
         }
+    }
+
+    /// Writes down where the balancer that has the directory listens for operators.
+    pub fn announce(&self, admin: SocketAddr) -> Result<(), StoreError> {
+        let path = self.directory.join(ADMIN);
+        fs::write(&path, admin.to_string()).map_err(|source| StoreError::Io { attempt: "write", path, source })
+    }
+
+    /// Where the balancer that has this directory listens for operators, if it wrote that down.
+    pub fn announced(directory: &Path) -> Option<SocketAddr> {
+        fs::read_to_string(directory.join(ADMIN)).ok()?.parse().ok()
     }
 
     /// What an earlier balancer left; `None` in a new directory.
