@@ -19,7 +19,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("telemetry", &["name", "event", "table"]),
     ("config", &["name", "ring", "engine", "fleet", "proxy", "api"]),
     ("run", &["name", "ring", "table", "engine", "fleet", "proxy", "api", "config"]),
-    ("command", &["name", "ring", "table", "fleet", "api", "config", "run"]),
+    ("command", &["name", "ring", "table", "engine", "fleet", "api", "config", "run"]),
     ("layers", &[]),
 ];
 

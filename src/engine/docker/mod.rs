@@ -22,9 +22,11 @@ use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, START_TIME
 use crate::name::{Deployment, InstanceId, Name};
 
 mod container;
+mod examine;
 mod watch;
 
 pub use container::Limits;
+pub use examine::{Finding, examine};
 
 /// How replicas are run.
 #[derive(Clone, Debug)]
