@@ -61,6 +61,7 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
     let nudge = Arc::new(Notify::new());
     let parts = fleet::Parts {
         engine,
+        probe: Arc::new(fleet::HttpProbe),
         store,
         desired,
         published: published.clone(),

@@ -1,1 +1,165 @@
-//! (coming)
+//! An engine in memory, which fails, dawdles and forgets as it is told to, by a seed. Works on a paused clock.
+//!
+//! Behind it is a [`Daemon`] with one name for each container, as Docker's. What a caller began goes on there when the
+//! caller gives up, as with a real one.
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+
+use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, START_TIMEOUT, Stop};
+use crate::name::InstanceId;
+
+mod container;
+mod daemon;
+
+pub(crate) use container::Container;
+pub(crate) use daemon::Daemon;
+
+/// From the stop signal to SIGKILL.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One deployment's door to the daemon.
+pub(crate) struct FakeEngine {
+    deployment: &'static str,
+    daemon: Arc<Daemon>,
+    changed: Arc<Notify>,
+}
+
+/// One call that changes something.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    Start(Launch),
+    Release(InstanceId),
+    Stop(InstanceId, Stop),
+}
+
+/// What goes wrong, each as a probability of one call or hint.
+#[derive(Clone, Debug)]
+pub(crate) struct Faults {
+    /// A call takes one of these times to its effect, and another from there to its answer.
+    pub(crate) delay: Range<Duration>,
+    /// From a container's start to its first answered heartbeat.
+    pub(crate) boot: Range<Duration>,
+    /// Refused, without effect.
+    pub(crate) refuse: f64,
+    /// Done, but the answer is lost.
+    pub(crate) lose: f64,
+    /// Not answered before the deadline; done late, or never.
+    pub(crate) hang: f64,
+    /// A container is created and then not started.
+    pub(crate) half: f64,
+    /// A container ends right after its start.
+    pub(crate) stillborn: f64,
+    /// A hint that never comes.
+    pub(crate) lose_hint: f64,
+    /// A hint that comes up to two seconds late.
+    pub(crate) delay_hint: f64,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy)]
+enum Fate {
+    Done,
+    Refused,
+    AnswerLost,
+    Late(Duration),
+    Never,
+}
+
+impl Faults {
+    /// Nothing goes wrong.
+    pub(crate) fn none() -> Self {
+        let (delay, boot) =
+            (Duration::from_millis(1)..Duration::from_millis(30), Duration::ZERO..Duration::from_millis(200));
+        let zero = 0.0;
+        Faults {
+            delay,
+            boot,
+            refuse: zero,
+            lose: zero,
+            hang: zero,
+            half: zero,
+            stillborn: zero,
+            lose_hint: zero,
+            delay_hint: zero,
+        }
+    }
+}
+
+impl FakeEngine {
+    async fn call(&self, call: Call) -> Result<(), EngineError> {
+        let daemon = self.daemon.clone();
+        if let Some(witness) = &*daemon.witness.lock().expect("not poisoned") {
+            witness(&call);
+        }
+        let deadline = if matches!(call, Call::Release(_)) { ASK_TIMEOUT } else { START_TIMEOUT };
+        let fate = daemon.inside().fate();
+        let performed = tokio::spawn(daemon.perform(self.deployment, call, fate));
+        match timeout(deadline, performed).await {
+            Ok(done) => done.expect("the daemon does not panic"),
+            Err(_) => Err(unreachable("no answer in time")),
+        }
+    }
+
+    async fn list_all(&self) -> Result<Vec<Instance>, EngineError> {
+        let fate = self.daemon.inside().fate();
+        self.daemon.pause().await;
+        self.daemon.is_there()?;
+        match fate {
+            Fate::Done => {}
+            Fate::Refused => return Err(refused("it is in no mood")),
+            Fate::AnswerLost => return Err(unreachable("the answer is lost")),
+            Fate::Late(_) | Fate::Never => {
+                sleep(ASK_TIMEOUT).await;
+                return Err(unreachable("no answer in time"));
+            }
+        }
+        let containers = self.daemon.containers();
+        self.daemon.pause().await;
+        self.daemon.is_there()?;
+        Ok(containers.iter().filter(|c| c.is_of(self.deployment)).filter_map(Container::listed).collect())
+    }
+}
+
+impl Engine for FakeEngine {
+    fn kind(&self) -> Kind {
+        Kind::Docker
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+        self.list_all().boxed()
+    }
+
+    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.call(Call::Start(launch.clone())).boxed()
+    }
+
+    fn release<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.call(Call::Release(instance.clone())).boxed()
+    }
+
+    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.call(Call::Stop(instance.clone(), how)).boxed()
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        self.changed.notified().boxed()
+    }
+
+    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        std::future::ready(Ok(())).boxed()
+    }
+}
+
+pub(super) fn unreachable(why: &str) -> EngineError {
+    EngineError::Unreachable { kind: Kind::Docker, why: why.into() }
+}
+
+pub(super) fn refused(why: &str) -> EngineError {
+    EngineError::Refused { kind: Kind::Docker, attempt: "do as told".into(), why: why.into() }
+}

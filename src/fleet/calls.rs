@@ -1,12 +1,10 @@
 //! The calls that change the set: each is stored before it is acted on, and answered when it is done.
 
-use std::{
-    sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{
     Call, CallError, Reply,
+    clock::{milliseconds, now},
     reconcile::Fleet,
     view::{RowState, View},
 };
@@ -58,7 +56,7 @@ impl Fleet {
             }
             Call::Add(count, names, reply) => match self.add(count, &names).await {
                 Ok(names) => {
-                    let deadline = Instant::now() + self.config.add_timeout;
+                    let deadline = now() + self.config.add_timeout;
                     self.waiting.push(Waiting::Added { names, deadline, reply });
                 }
                 Err(error) => answer(reply, Err(error)),
@@ -76,7 +74,7 @@ impl Fleet {
 
     async fn add(&mut self, count: usize, names: &[String]) -> Result<Vec<Name>, CallError> {
         let mut desired = self.desired.clone();
-        let names = desired.add(count, names, self.config.room(), clock_ms(), &mut self.rng)?;
+        let names = desired.add(count, names, self.config.room(), milliseconds(), &mut self.rng)?;
         self.store(desired.clone()).await.map_err(|error| CallError::Store(error.to_string()))?;
         self.desired = desired;
         for want in self.desired.wants().iter().filter(|want| names.contains(&want.name)) {
@@ -95,7 +93,7 @@ impl Fleet {
 
     /// Lets those leave whose name `leaves` says.
     fn take_out(&mut self, leaves: impl Fn(&Name) -> bool) {
-        let now = Instant::now();
+        let now = now();
         for want in self.desired.wants().iter().filter(|want| leaves(&want.name)) {
             self.report(&want.instance, What::Removed);
         }
@@ -108,7 +106,7 @@ impl Fleet {
 
     /// Answers the calls that are done.
     pub(super) async fn settle_calls(&mut self) {
-        let now = Instant::now();
+        let now = now();
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
                 Waiting::Added { names, deadline, reply } => {
@@ -174,10 +172,4 @@ impl Fleet {
 
 fn answer(reply: Reply, result: Result<Arc<View>, CallError>) {
     let _caller_left = reply.send(result);
-}
-
-/// The milliseconds of the clock, 0 to 999.
-fn clock_ms() -> u16 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u16::try_from(now.subsec_millis()).expect("below 1000")
 }

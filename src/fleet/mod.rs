@@ -8,6 +8,7 @@ use crate::{name::Name, ring::Spec};
 
 mod calls;
 mod claim;
+mod clock;
 mod desired;
 mod health;
 mod pause;
@@ -21,6 +22,7 @@ mod view;
 pub use claim::ClaimError;
 pub use desired::{ChangeError, Desired};
 pub use health::Rules;
+pub use probe::{HttpProbe, Probe};
 pub use reconcile::{Fleet, FleetError, Parts};
 pub use store::{Store, StoreError, Stored};
 pub use view::{LastExit, Row, RowState, View};

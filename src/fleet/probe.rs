@@ -3,15 +3,27 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
 use http::{Request, header::HOST};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
-/// Whether `GET path` on a new connection is answered with a status from 200 to 299 in time.
-pub async fn answers(address: SocketAddr, path: &str, deadline: Duration) -> bool {
-    matches!(timeout(deadline, ask(address, path)).await, Ok(Ok(true)))
+/// A way to ask an instance whether it lives.
+pub trait Probe: Send + Sync + 'static {
+    /// Whether it answers in time that it does.
+    fn answers<'a>(&'a self, address: SocketAddr, path: &'a str, deadline: Duration) -> BoxFuture<'a, bool>;
+}
+
+/// `GET path` on a new connection, to be answered with a status from 200 to 299.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpProbe;
+
+impl Probe for HttpProbe {
+    fn answers<'a>(&'a self, address: SocketAddr, path: &'a str, deadline: Duration) -> BoxFuture<'a, bool> {
+        timeout(deadline, ask(address, path)).map(|answer| matches!(answer, Ok(Ok(true)))).boxed()
+    }
 }
 
 async fn ask(address: SocketAddr, path: &str) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
@@ -50,7 +62,7 @@ mod tests {
                 None => std::future::pending().await,
             }
         });
-        let answered = answers(address, "/heartbeat", Duration::from_millis(300)).await;
+        let answered = HttpProbe.answers(address, "/heartbeat", Duration::from_millis(300)).await;
         server.abort();
         answered
     }
@@ -67,6 +79,6 @@ mod tests {
     #[tokio::test]
     async fn a_closed_port_does_not_answer() {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        assert!(!answers(closed, "/heartbeat", Duration::from_secs(1)).await);
+        assert!(!HttpProbe.answers(closed, "/heartbeat", Duration::from_secs(1)).await);
     }
 }

@@ -18,11 +18,12 @@ use super::{
     Call, Config, Handle,
     calls::Waiting,
     claim::{ClaimError, claim},
+    clock::now,
     desired::{Desired, Want},
     health::Health,
     pause::Pause,
     plan::{Action, Leaving, World, deaths, plan},
-    probe,
+    probe::Probe,
     store::{Store, StoreError, Stored},
     view::{LastExit, View},
 };
@@ -44,6 +45,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(20);
 pub struct Fleet {
     pub(super) config: Config,
     pub(super) engine: Arc<dyn Engine>,
+    probe: Arc<dyn Probe>,
     pub(super) desired: Desired,
     pub(super) records: BTreeMap<Number, Record>,
     pub(super) leaving: BTreeMap<InstanceId, Departure>,
@@ -70,6 +72,8 @@ pub struct Fleet {
 pub struct Parts {
     /// Runs the replicas.
     pub engine: Arc<dyn Engine>,
+    /// Asks them whether they live.
+    pub probe: Arc<dyn Probe>,
     /// Keeps the desired set.
     pub store: Store,
     /// What the store held, or a fresh set.
@@ -154,10 +158,11 @@ impl Fleet {
             rows: vec![],
         };
         let (view, seen) = watch::channel(Arc::new(nothing));
-        let lists = Lists { begun: 0, under_way: false, wanted: true, next: Instant::now() };
+        let lists = Lists { begun: 0, under_way: false, wanted: true, next: now() };
         let fleet = Fleet {
             config,
             engine: parts.engine,
+            probe: parts.probe,
             desired: parts.desired,
             records: BTreeMap::new(),
             leaving: BTreeMap::new(),
@@ -201,7 +206,7 @@ impl Fleet {
 
     /// One look at everything known, and what follows from it.
     async fn pass(&mut self) -> Result<(), FleetError> {
-        let now = Instant::now();
+        let now = now();
         self.look(now);
         if !self.claimed {
             self.settle_calls().await;
@@ -233,12 +238,8 @@ impl Fleet {
         match done {
             Done::Listed(Ok(instances)) => return self.listed(instances),
             Done::Listed(Err(error)) => {
-                self.lists = Lists {
-                    under_way: false,
-                    wanted: false,
-                    next: Instant::now() + RELIST_OUTAGE,
-                    ..self.lists
-                };
+                self.lists =
+                    Lists { under_way: false, wanted: false, next: now() + RELIST_OUTAGE, ..self.lists };
                 if self.outage.is_none() {
                     tracing::error!(%error, "replicas cannot be watched; traffic goes on as it was");
                 }
@@ -268,7 +269,7 @@ impl Fleet {
     fn probed(&mut self, instance: &InstanceId, answered: bool) {
         let Some(life) = self.health.get_mut(instance) else { return };
         if life.health.end(answered, &self.config.heartbeat) {
-            (life.since, life.ready_since) = (SystemTime::now(), Some(Instant::now()));
+            (life.since, life.ready_since) = (SystemTime::now(), Some(now()));
             self.desired.mark_up(instance);
             self.report(instance, What::Ready);
         }
@@ -283,7 +284,7 @@ impl Fleet {
             (Action::Start(launch), Err(error)) => {
                 let record = self.records.entry(launch.number).or_default();
                 record.refused = Some(error.to_string());
-                record.pause.died(None, self.config.restart_pause, Instant::now());
+                record.pause.died(None, self.config.restart_pause, now());
                 self.report(&launch.instance, What::StartRefused(error.to_string()));
             }
             (_, Err(error)) => {
@@ -384,9 +385,10 @@ impl Fleet {
             let address = self.observed.iter().find(|seen| seen.id == *instance).and_then(Instance::address);
             life.health.begin(rules, self.rng.random(), now);
             let (id, path, timeout) = (instance.clone(), self.config.heartbeat_path.clone(), rules.timeout);
+            let probe = self.probe.clone();
             self.tasks.spawn(async move {
                 let answered = match address {
-                    Some(address) => probe::answers(address, &path, timeout).await,
+                    Some(address) => probe.answers(address, &path, timeout).await,
                     None => false,
                 };
                 Done::Probed(id, answered)
@@ -430,7 +432,7 @@ impl Fleet {
 
     /// Asks those at once to which a connection failed.
     fn suspect(&mut self) {
-        let now = Instant::now();
+        let now = now();
         for (instance, life) in &mut self.health {
             if self.replicas.get(instance).is_some_and(|replica| replica.take_failed_connects() > 0) {
                 life.health.hurry(now);
@@ -450,7 +452,7 @@ impl Fleet {
 
     /// When something is due without anything happening.
     fn due(&self) -> Instant {
-        let now = Instant::now();
+        let now = now();
         let saturated = self.config.heartbeat_concurrency.is_some_and(|most| {
             self.health.values().filter(|life| life.health.due().is_none()).count() >= most
         });
