@@ -1,0 +1,104 @@
+//! `ringtest run`: so many requests, and whether each replica got what the ring gives it.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use rand::RngExt;
+use ringkeeper_tools::{
+    base::Base,
+    client::Client,
+    forecast::Forecast,
+    ids::Ids,
+    load::{self, Carry, Load, Outcome, Rate},
+    progress::Progress,
+};
+
+use super::summary::Summary;
+
+/// The port of a balancer's host where operators connect.
+const ADMIN_PORT: u16 = 5001;
+
+/// Send requests and compare what each replica got with what the ring gives it.
+#[derive(clap::Args, Clone, Debug)]
+pub struct RunArgs {
+    /// How many requests
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    requests: u64,
+    /// How many connections
+    #[arg(short = 'c', long, value_name = "C", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
+    /// Requests per second, come what may; latency counts from when each was due [default: as fast as answers come]
+    #[arg(long, value_name = "R")]
+    rate: Option<Rate>,
+    /// What the ids are drawn from; the same seed gives the same ids [default: a random one, which is printed]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Send the id as the JSON body {"request_id": …} in place of ?request_id=…
+    #[arg(long)]
+    as_body: bool,
+    /// When an answer is given up
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    timeout: Duration,
+    /// Fail unless every replica got exactly what the ring gives it
+    #[arg(long)]
+    exact: bool,
+    /// Print JSON in place of tables
+    #[arg(long)]
+    json: bool,
+    /// Where the balancer takes requests
+    #[arg(long, value_name = "URL", env = "RINGCTL_URL", default_value = "http://127.0.0.1:5000")]
+    url: Base,
+    /// Where operators connect [default: port 5001 of the host of --url]
+    #[arg(long, value_name = "URL", env = "RINGCTL_ADMIN_URL")]
+    admin_url: Option<Base>,
+}
+
+/// Whether all was well: no request failed and, if that was asked for, the counts are exact.
+pub async fn run(args: RunArgs) -> anyhow::Result<bool> {
+    let admin = args.admin_url.clone().unwrap_or_else(|| args.url.with_port(ADMIN_PORT));
+    let client = Client::new(args.url.clone(), admin);
+    let pool = client.pool().await?;
+    ensure!(
+        pool.replicas.iter().any(|replica| replica.is_ready()),
+        "no replica is ready, so there is nothing to test: `ringctl status` says why"
+    );
+    let forecast = Forecast::of(&pool)?;
+    let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    let load = args.load();
+    let mut progress = Progress::new(load.requests);
+    let observe = move |outcome: &Outcome| progress.advance(outcome.failure().is_some());
+    let report = load::run(&load, Ids::new(seed), observe)
+        .await
+        .with_context(|| format!("cannot test {}", load.base))?;
+    let changed = client.pool().await.map_or(true, |after| after.epoch != pool.epoch);
+    let requests = usize::try_from(load.requests).context("more requests than can be counted")?;
+    let expected = forecast.counts(Ids::new(seed).take(requests));
+    let summary = Summary::new(&load, seed, &pool, &expected, &report, changed);
+    let text = if args.json { serde_json::to_string(&summary)? } else { summary.to_string() };
+    print(&text)?;
+    Ok(summary.failed == 0 && (!args.exact || summary.exact))
+}
+
+impl RunArgs {
+    fn load(&self) -> Load {
+        Load {
+            base: self.url.clone(),
+            path: "/home".into(),
+            requests: self.requests,
+            connections: self.connections.into(),
+            rate: self.rate,
+            carry: if self.as_body { Carry::Body } else { Carry::Query },
+            timeout: self.timeout,
+        }
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    match writeln!(anstream::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}

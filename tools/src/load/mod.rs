@@ -1,0 +1,217 @@
+//! The load generator: so many requests over so many kept-alive connections, on one thread.
+//!
+//! Closed loop: each connection sends its next request when the last one was answered, as fast as the server lets it.
+//! Open loop: requests are due at a fixed rate whatever the server does, and latency counts from when a request was
+//! due, so that a server that stalls cannot hide it by holding up the generator (coordinated omission).
+
+mod alarm;
+mod connection;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    cell::RefCell,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request,
+    header::{CONTENT_TYPE, HOST},
+};
+use http_body_util::Full;
+use tokio::task::{JoinSet, LocalSet};
+
+pub use self::report::{Answered, Failure, Outcome, Report};
+use self::{
+    alarm::Alarm,
+    connection::{Connection, ExchangeError},
+};
+use crate::base::Base;
+
+/// What to send.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Where to.
+    pub base: Base,
+    /// The path, without a query.
+    pub path: String,
+    /// How many requests in all.
+    pub requests: u64,
+    /// How many connections at a time; at least one is opened.
+    pub connections: usize,
+    /// At which rate; `None` for a closed loop.
+    pub rate: Option<Rate>,
+    /// Where a request has its id.
+    pub carry: Carry,
+    /// When an answer is given up.
+    pub timeout: Duration,
+}
+
+/// Where a request has its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carry {
+    /// `?request_id=132574`.
+    Query,
+    /// `{"request_id": 132574}`, the assignment's.
+    Body,
+}
+
+/// Requests per second, more than 0 and at most a million.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Rate(f64);
+
+/// Why a text is not a [`Rate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a rate is a number of requests per second, more than 0 and at most 1000000")]
+pub struct RateError;
+
+impl Rate {
+    /// The requests per second.
+    pub fn per_second(self) -> f64 {
+        self.0
+    }
+
+    /// How long after the first request this one is due; the first is number 0.
+    fn due(self, number: u64) -> Duration {
+        Duration::from_secs_f64(number as f64 / self.0)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = RateError;
+
+    fn from_str(text: &str) -> Result<Self, RateError> {
+        let rate = text.parse().ok().filter(|rate| (1e-6..=1e6).contains(rate));
+        rate.map(Rate).ok_or(RateError)
+    }
+}
+
+/// Sends the load with the first of these ids, in order, and says what came of it. `observe` gets each request's
+/// outcome as it comes. An error only where the host's name leads nowhere or timers are missing: all else is in the report.
+///
+/// Call on a current-thread runtime; anything else there competes with the generator.
+pub async fn run(
+    load: &Load,
+    ids: impl Iterator<Item = u64> + 'static,
+    observe: impl FnMut(&Outcome) + 'static,
+) -> io::Result<Report> {
+    let addresses = tokio::net::lookup_host((load.base.host(), load.base.port())).await?.collect();
+    let connections = load.connections.clamp(1, usize::try_from(load.requests.max(1)).unwrap_or(usize::MAX));
+    let alarms = (0..connections).map(|_| load.rate.map(|_| Alarm::new()).transpose());
+    let alarms: Vec<Option<Alarm>> = alarms.collect::<io::Result<_>>()?;
+    let state = State { ids: Box::new(ids), sent: 0, report: Report::new(), observe: Box::new(observe) };
+    let run = Rc::new(Run {
+        host: HeaderValue::from_str(&load.base.authority()).expect("a URL's host is visible ASCII"),
+        path: load.base.path(&load.path),
+        load: load.clone(),
+        addresses,
+        start: Instant::now(),
+        state: RefCell::new(state),
+    });
+    let local = LocalSet::new();
+    let mut workers = JoinSet::new();
+    for alarm in alarms {
+        workers.spawn_local_on(work(run.clone(), alarm), &local);
+    }
+    local.run_until(async { while workers.join_next().await.is_some() {} }).await;
+    let mut report = std::mem::replace(&mut run.state.borrow_mut().report, Report::new());
+    report.elapsed = run.start.elapsed();
+    Ok(report)
+}
+
+/// What the workers share; all of them are on one thread.
+struct Run {
+    load: Load,
+    addresses: Vec<SocketAddr>,
+    host: HeaderValue,
+    path: String,
+    start: Instant,
+    /// Never borrowed across an await.
+    state: RefCell<State>,
+}
+
+struct State {
+    ids: Box<dyn Iterator<Item = u64>>,
+    sent: u64,
+    report: Report,
+    observe: Box<dyn FnMut(&Outcome)>,
+}
+
+/// One connection's work: turn after turn until all requests were sent.
+async fn work(run: Rc<Run>, mut alarm: Option<Alarm>) {
+    let mut connection = None;
+    while let Some((id, due)) = run.next() {
+        if let (Some(alarm), Some(due)) = (&mut alarm, due) {
+            alarm.wait(due).await;
+        }
+        let begun = due.unwrap_or_else(Instant::now);
+        let exchange = run.exchange(id, &mut connection);
+        let result = match tokio::time::timeout(run.load.timeout, exchange).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::Late),
+        };
+        if matches!(result, Err(Failure::Late | Failure::Broken)) {
+            connection = None;
+            run.state.borrow_mut().report.reconnects += 1;
+        }
+        run.enter(&Outcome { id, begun: begun - run.start, latency: begun.elapsed(), result });
+    }
+}
+
+impl Run {
+    /// The next request's id and, in an open loop, when it is due.
+    fn next(&self) -> Option<(u64, Option<Instant>)> {
+        let mut state = self.state.borrow_mut();
+        if state.sent == self.load.requests {
+            return None;
+        }
+        let id = state.ids.next()?;
+        let due = self.load.rate.map(|rate| self.start + rate.due(state.sent));
+        state.sent += 1;
+        Some((id, due))
+    }
+
+    /// One request, on the connection there is or a new one. Where the server had closed it before anything was sent, on a new one.
+    async fn exchange(&self, id: u64, connection: &mut Option<Connection>) -> Result<Answered, Failure> {
+        let mut request = self.request(id);
+        if let Some(kept) = connection {
+            match kept.exchange(request).await {
+                Ok(answered) => return Ok(answered),
+                Err(ExchangeError::Broken) => return Err(Failure::Broken),
+                Err(ExchangeError::Unsent(unsent)) => request = *unsent,
+            }
+            *connection = None;
+            self.state.borrow_mut().report.reconnects += 1;
+        }
+        let opened = Connection::open(&self.addresses).await.map_err(|_| Failure::Connect)?;
+        connection.insert(opened).exchange(request).await.map_err(|_| Failure::Broken)
+    }
+
+    fn request(&self, id: u64) -> Request<Full<Bytes>> {
+        let path = &self.path;
+        let request = Request::get(match self.load.carry {
+            Carry::Query => format!("{path}?request_id={id}"),
+            Carry::Body => path.clone(),
+        });
+        let request = request.header(HOST, self.host.clone());
+        let request = match self.load.carry {
+            Carry::Query => request.body(Full::default()),
+            Carry::Body => request
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(Full::from(format!(r#"{{"request_id": {id}}}"#))),
+        };
+        request.expect("a path that is one")
+    }
+
+    fn enter(&self, outcome: &Outcome) {
+        let mut state = self.state.borrow_mut();
+        state.report.enter(outcome);
+        (state.observe)(outcome);
+    }
+}

@@ -1,0 +1,164 @@
+//! The generator against servers of a few lines.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+use crate::ids::Ids;
+
+/// What a tiny server does with the request it has just read (its number on the connection, its text).
+type Answer = fn(usize, &str) -> Reply;
+
+enum Reply {
+    /// Answer with this status and body.
+    With(u16, String),
+    /// The same, and close the connection without having said so.
+    Last(u16, String),
+    /// Close the connection in the middle of the answer.
+    Break,
+    /// Never answer.
+    Never,
+}
+
+fn hello(_: usize, request: &str) -> Reply {
+    let id = request.split("request_id").nth(1).expect("an id").trim_start_matches(['=', '"', ':', ' ']);
+    let last = id.chars().nth(5).expect("six digits");
+    Reply::With(200, format!(r#"{{"message":"Hello from Server: {last}","status":"successful"}}"#))
+}
+
+async fn serve(mut stream: TcpStream, answer: Answer) {
+    let mut buffer = [0; 4096];
+    for number in 0.. {
+        let Ok(length @ 1..) = stream.read(&mut buffer).await else { return };
+        let reply = answer(number, std::str::from_utf8(&buffer[..length]).unwrap());
+        let text = match &reply {
+            Reply::With(status, body) | Reply::Last(status, body) => {
+                format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+            }
+            Reply::Break => "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nHel".to_owned(),
+            Reply::Never => std::future::pending().await,
+        };
+        stream.write_all(text.as_bytes()).await.unwrap();
+        if !matches!(reply, Reply::With(..)) {
+            return;
+        }
+    }
+}
+
+async fn origin(answer: Answer) -> Load {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = listener.local_addr().unwrap().to_string().parse().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, answer));
+        }
+    });
+    let (path, timeout) = ("/home".to_owned(), Duration::from_secs(10));
+    Load { base, path, requests: 500, connections: 8, rate: None, carry: Carry::Query, timeout }
+}
+
+async fn report(load: &Load) -> Report {
+    run(load, Ids::new(1), |_| ()).await.expect("a run")
+}
+
+#[tokio::test]
+async fn every_id_is_sent_once_and_counted_for_the_server_that_answered() {
+    for carry in [Carry::Query, Carry::Body] {
+        let load = Load { carry, ..origin(hello).await };
+        let report = report(&load).await;
+        assert_eq!((report.succeeded(), report.failed(), report.reconnects), (500, 0, 0));
+        assert_eq!(report.latency.len(), 500);
+        for (server, count) in &report.servers {
+            let expected =
+                Ids::new(1).take(500).filter(|id| id % 10 == server.parse::<u64>().unwrap()).count();
+            assert_eq!(*count, expected as u64);
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_outcome_is_shown_as_it_comes() {
+    let load = origin(hello).await;
+    let seen = Rc::new(RefCell::new(BTreeSet::new()));
+    let watched = seen.clone();
+    let observe = move |outcome: &Outcome| {
+        watched.borrow_mut().insert((outcome.id, outcome.begun));
+    };
+    run(&load, Ids::new(3), observe).await.expect("a run");
+    let ids: BTreeSet<u64> = seen.borrow().iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, Ids::new(3).take(500).collect());
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_between_requests_is_replaced() {
+    let load = origin(|number, request| match hello(number, request) {
+        Reply::With(status, body) if number == 9 => Reply::Last(status, body),
+        reply => reply,
+    });
+    // With pauses between requests, so that the end of the connection is there before the next one is sent.
+    let load = Load { rate: Some(Rate(2000.0)), requests: 100, connections: 1, ..load.await };
+    let report = report(&load).await;
+    assert_eq!((report.succeeded(), report.failed()), (100, 0), "{:?}", report.failures);
+    assert_eq!(report.reconnects, 9);
+}
+
+#[tokio::test]
+async fn failures_are_told_apart() {
+    async fn failures(answer: Answer) -> Vec<String> {
+        let load = Load { requests: 8, timeout: Duration::from_millis(50), ..origin(answer).await };
+        report(&load).await.failures.iter().map(|(kind, count)| format!("{count} {kind}")).collect()
+    }
+    assert_eq!(failures(|_, _| Reply::With(503, String::new())).await, ["8 status 503"]);
+    assert_eq!(failures(|_, _| Reply::Break).await, ["8 broken"]);
+    assert_eq!(failures(|_, _| Reply::Never).await, ["8 late"]);
+}
+
+#[tokio::test]
+async fn where_nobody_listens_every_request_fails_to_connect() {
+    let base = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap().to_string().parse().unwrap()
+    };
+    let load = Load { base, ..origin(hello).await };
+    assert_eq!(report(&load).await.failures.into_iter().collect::<Vec<_>>(), [(Failure::Connect, 500)]);
+}
+
+#[tokio::test]
+async fn an_open_loop_keeps_its_rate() {
+    let load = Load { rate: Some(Rate(1000.0)), requests: 200, ..origin(hello).await };
+    let report = report(&load).await;
+    assert_eq!(report.succeeded(), 200);
+    assert!(report.elapsed >= Duration::from_millis(199), "{:?}", report.elapsed);
+}
+
+#[tokio::test]
+async fn in_an_open_loop_a_stall_counts_for_every_request_that_was_due_in_it() {
+    thread_local!(static STALLED: Cell<bool> = const { Cell::new(false) });
+    // The first answer takes 200 ms of the only thread: everyone due in that time is late.
+    let load = origin(|number, request| {
+        if !STALLED.replace(true) {
+            let until = Instant::now() + Duration::from_millis(200);
+            while Instant::now() < until {}
+        }
+        hello(number, request)
+    });
+    let load = Load { rate: Some(Rate(1000.0)), requests: 400, connections: 1, ..load.await };
+    let report = report(&load).await;
+    let late = report.latency.len() - report.latency.count_between(0, 50_000_000);
+    assert!((120..=260).contains(&late), "{late} of 400 waited for more than 50 ms");
+}
+
+#[test]
+fn a_rate_is_more_than_nothing() {
+    assert_eq!("2500".parse::<Rate>().map(Rate::per_second), Ok(2500.0));
+    for bad in ["", "0", "-1", "NaN", "inf", "2e6", "fast"] {
+        assert!(bad.parse::<Rate>().is_err(), "{bad}");
+    }
+}
