@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bollard::Docker;
 use tokio::time::timeout;
 
-use super::{Config, chain, connect};
+use super::{Config, answer::chain, connect};
 use crate::engine::ASK_TIMEOUT;
 
 /// How far the engine's clock may be off.

@@ -21,10 +21,14 @@ use tokio::{
 use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, START_TIMEOUT, Stop};
 use crate::name::{Deployment, InstanceId, Name};
 
+mod answer;
+mod connect;
 mod container;
 mod examine;
 mod watch;
 
+use answer::{explain, gone_is_ok, no_answer, refused, within};
+pub use connect::{ConnectError, connect};
 pub use container::Limits;
 pub use examine::{Finding, examine};
 
@@ -68,42 +72,6 @@ enum Holder {
     OtherDeployment,
     /// Something else: this.
     Foreign(String),
-}
-
-/// Why there is no Docker engine to work with.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot reach a Docker engine: {why}\n{advice}")]
-pub struct ConnectError {
-    why: String,
-    advice: &'static str,
-    /// Whether the engine may only be late: not there, or not answering.
-    pub may_come: bool,
-}
-
-impl ConnectError {
-    fn new(error: &Error) -> Self {
-        let why = chain(error);
-        let denied = why.contains("ermission denied");
-        let advice = if denied {
-            "The socket is there, but this user may not use it. In compose, give the socket's group with \
-             `group_add` (`make` does it; by hand: DOCKER_GID=$(stat -c %g /var/run/docker.sock) docker-compose up). \
-             On the host, join the group `docker`."
-        } else {
-            "Is the Docker engine running, and its socket mounted here? Without one, use --engine process."
-        };
-        ConnectError { why, advice, may_come: !denied }
-    }
-}
-
-/// A client for the engine that answers, at the API version that both speak. The local socket, or `DOCKER_HOST`.
-pub async fn connect() -> Result<Docker, ConnectError> {
-    let docker = Docker::connect_with_defaults().map_err(|error| ConnectError::new(&error))?;
-    let (why, advice) = ("it does not answer in time".to_owned(), "Is it overloaded or frozen?");
-    let silent = ConnectError { why, advice, may_come: true };
-    timeout(Duration::from_secs(5), docker.negotiate_version())
-        .await
-        .map_err(|_| silent)?
-        .map_err(|error| ConnectError::new(&error))
 }
 
 impl DockerEngine {
@@ -336,60 +304,4 @@ impl Engine for DockerEngine {
     fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
         self.clear_all().boxed()
     }
-}
-
-/// The call's result, with a deadline and our words.
-async fn within<T>(
-    deadline: Duration,
-    attempt: &str,
-    call: impl Future<Output = Result<T, Error>>,
-) -> Result<T, EngineError> {
-    match timeout(deadline, call).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(explain(attempt, &error)),
-        Err(_) => Err(no_answer(deadline)),
-    }
-}
-
-fn no_answer(deadline: Duration) -> EngineError {
-    EngineError::Unreachable { kind: Kind::Docker, why: format!("no answer within {deadline:?}") }
-}
-
-fn refused(attempt: &str, why: String) -> EngineError {
-    EngineError::Refused { kind: Kind::Docker, attempt: attempt.to_owned(), why }
-}
-
-fn explain(attempt: &str, error: &Error) -> EngineError {
-    match error {
-        Error::DockerResponseServerError { message, .. } => refused(attempt, message.trim().to_owned()),
-        _ => EngineError::Unreachable { kind: Kind::Docker, why: chain(error) },
-    }
-}
-
-/// What is gone, or on its way, needs no stopping.
-fn gone_is_ok(result: Result<(), EngineError>) -> Result<(), EngineError> {
-    match result {
-        Err(EngineError::Refused { why, .. })
-            if why.contains("No such container")
-                || why.contains("is already in progress")
-                || why.contains("is not running")
-                || why.contains("No such network") =>
-        {
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        source = error.source();
-    }
-    text
 }
