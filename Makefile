@@ -8,13 +8,16 @@ ADMIN_PORT ?= 5001
 N          ?=
 PRESET     ?=
 HASH       ?=
+# The token of the control API; needed where BIND is no loopback address.
+ADMIN_TOKEN ?=
 # The tag of the images; the tests have one of their own.
 IMAGE_TAG  ?= latest
 
 # The same names in docker-compose.yml and in the balancer's environment.
 settings = DEPLOYMENT='$(DEPLOYMENT)' BIND='$(BIND)' PORT='$(PORT)' ADMIN_PORT='$(ADMIN_PORT)' \
   IMAGE_TAG='$(IMAGE_TAG)' RINGKEEPER_IMAGE='ringkeeper-server:$(IMAGE_TAG)' \
-  RINGKEEPER_REPLICAS='$(N)' RINGKEEPER_PRESET='$(PRESET)' RINGKEEPER_HASH='$(HASH)'
+  RINGKEEPER_REPLICAS='$(N)' RINGKEEPER_PRESET='$(PRESET)' RINGKEEPER_HASH='$(HASH)' \
+  RINGKEEPER_ADMIN_TOKEN='$(ADMIN_TOKEN)'
 
 .DEFAULT_GOAL := up
 .PHONY: up stop logs build images test test-long clean help
@@ -49,4 +52,5 @@ help: ## this list
 	@echo
 	@echo "  Settings: N=3 PRESET=assignment HASH=quadratic|prime|sha256|xxh3"
 	@echo "            PORT=5000 ADMIN_PORT=5001 BIND=127.0.0.1 DEPLOYMENT=ringkeeper"
+	@echo "            ADMIN_TOKEN=… (BIND=0.0.0.0 needs one)"
 	@echo "  A DEPLOYMENT given to 'make' has to be given to 'make stop' and 'make logs' too."

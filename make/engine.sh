@@ -8,6 +8,13 @@ case $DEPLOYMENT in
     '' | [!a-z0-9]* | *[!a-z0-9_-]*) fail "DEPLOYMENT is 1 to 63 of a-z, 0-9, - and _, and starts with a letter or a digit" ;;
 esac
 
+if [ "$1" = up ] && [ -z "$RINGKEEPER_ADMIN_TOKEN" ]; then
+    case $BIND in
+        127.* | '[::1]') ;;
+        *) fail "BIND=$BIND lets others in: give the control API a token too, make BIND=$BIND ADMIN_TOKEN=..." ;;
+    esac
+fi
+
 # What was started as processes stays so until `make stop`, also if an engine turned up since.
 if [ -e ".state/$DEPLOYMENT" ]; then
     [ "$1" != up ] || ! docker_answers ||

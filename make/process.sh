@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 . make/machine.sh
 [ -r /proc/self/stat ] || fail "without Docker this needs Linux: start Docker, then run make again"
 home=.state/$DEPLOYMENT
+umask 077 # the settings may hold a token
 
 # Field 22 of /proc/PID/stat, counted from behind the command's name, which may hold spaces.
 start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }

@@ -8,7 +8,7 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use ringkeeper::{
     command::{
-        down,
+        doctor, down,
         ring::{self, RingArgs},
         socket_group::{SocketGroup, socket_group},
         status::{self, StatusArgs},
@@ -38,6 +38,8 @@ enum Command {
     /// Remove all replicas and everything else of a deployment; a running balancer drains and exits first
     Down(Box<Args>),
     Ring(RingArgs),
+    /// Check everything that serve needs, with the same settings, and say how to mend what is wrong
+    Doctor(Box<Args>),
     #[command(hide = true)]
     SocketGroup(SocketGroup),
 }
@@ -59,6 +61,9 @@ fn execute() -> anyhow::Result<()> {
         None => serve(Config::of(cli.serve)?),
         Some(Command::Serve(args)) => serve(Config::of(*args)?),
         Some(Command::Down(args)) => take_down(Config::of(*args)?),
+        Some(Command::Doctor(args)) => {
+            runtime()?.block_on(doctor::run(Config::of(*args)?, &mut stdout().lock()))
+        }
         Some(Command::Status(args)) => runtime()?.block_on(status::run(args, &mut stdout().lock())),
         Some(Command::Ring(args)) => ring::run(args, &mut stdout().lock()),
         Some(Command::SocketGroup(args)) => Ok(writeln!(stdout(), "{}", socket_group(&args.path)?)?),

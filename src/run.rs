@@ -39,9 +39,9 @@ impl Bound {
         let (listen, admin_listen) = (config.listen, config.admin_listen);
         let traffic = Listeners::bind(listen, config.threads)
             .with_context(|| format!("cannot listen on {listen}; --listen sets another address"))?;
-        let admin = TcpListener::bind(admin_listen)
-            .await
-            .with_context(|| format!("cannot listen on {admin_listen}; --admin-listen sets another address"))?;
+        let admin = TcpListener::bind(admin_listen).await.with_context(|| {
+            format!("cannot listen on {admin_listen}; --admin-listen sets another address")
+        })?;
         Ok(Bound { traffic, admin })
     }
 }
@@ -59,12 +59,18 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
     let ring = Arc::new(Ring::build(&[], &config.fleet.ring)?);
     let published = Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }));
     let nudge = Arc::new(Notify::new());
-    let parts = fleet::Parts { engine, store, desired, published: published.clone(), rng: StdRng::from_rng(&mut rand::rng()) };
+    let parts = fleet::Parts {
+        engine,
+        store,
+        desired,
+        published: published.clone(),
+        rng: StdRng::from_rng(&mut rand::rng()),
+    };
     let (fleet, handle) = Fleet::new(config.fleet.clone(), parts);
     let (control, pipes) = api::Pipes::new();
     let links = Links { published, nudge: nudge.clone(), control };
     let address = bound.traffic.address();
-    serve_api(&handle, bound.admin, pipes)?;
+    serve_api(&handle, config.access, bound.admin, pipes)?;
     let plane = Plane::start(bound.traffic, &config.proxy, &links)?;
     tracing::info!(%address, "ready for requests");
 
@@ -81,10 +87,17 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
     ended
 }
 
-fn serve_api(handle: &Handle, admin: TcpListener, pipes: api::Pipes) -> anyhow::Result<()> {
+fn serve_api(
+    handle: &Handle,
+    access: api::Access,
+    admin: TcpListener,
+    pipes: api::Pipes,
+) -> anyhow::Result<()> {
+    let access = Arc::new(access);
     tracing::info!(address = %admin.local_addr()?, "ready for operators");
-    let control = api::control(handle.clone()).into_make_service_with_connect_info::<api::Peer>();
-    let own = api::admin(handle.clone()).into_make_service_with_connect_info::<api::Peer>();
+    let control =
+        api::control(handle.clone(), access.clone()).into_make_service_with_connect_info::<api::Peer>();
+    let own = api::admin(handle.clone(), access).into_make_service_with_connect_info::<api::Peer>();
     tokio::spawn(async move { axum::serve(pipes, control).await });
     tokio::spawn(async move { axum::serve(admin, own).await });
     Ok(())
@@ -111,18 +124,26 @@ pub async fn prepare(config: &Config, store: &Store) -> anyhow::Result<(Arc<dyn 
 
 fn other_engine(stored: &Stored, asked: Kind, state_dir: &Path) -> String {
     let (was, state_dir) = (stored.engine, state_dir.display());
-    format!("the replicas in {state_dir} belong to the {was} engine, not to {asked}: take them down first (`ringkeeper down --engine {was}`), or give this balancer another --state-dir")
+    format!(
+        "the replicas in {state_dir} belong to the {was} engine, not to {asked}: take them down first (`ringkeeper down --engine {was}`), or give this balancer another --state-dir"
+    )
 }
 
 /// The engine of this kind; where none is chosen yet, Docker if it answers. One that had replicas before is waited for.
-async fn open_engine(config: &Config, kind: Option<Kind>, had_replicas: bool) -> anyhow::Result<Arc<dyn Engine>> {
+async fn open_engine(
+    config: &Config,
+    kind: Option<Kind>,
+    had_replicas: bool,
+) -> anyhow::Result<Arc<dyn Engine>> {
     let of_docker = |client| Arc::new(DockerEngine::new(client, config.docker.clone())) as Arc<dyn Engine>;
     let of_process = || Arc::new(ProcessEngine::new(config.process.clone())) as Arc<dyn Engine>;
     match kind {
         Some(Kind::Docker) => loop {
             match docker::connect().await {
                 Ok(client) => break Ok(of_docker(client)),
-                Err(error) if had_replicas && error.may_come => tracing::warn!("waiting for the engine: {error}"),
+                Err(error) if had_replicas && error.may_come => {
+                    tracing::warn!("waiting for the engine: {error}")
+                }
                 Err(error) => break Err(error.into()),
             }
             tokio::time::sleep(ENGINE_RETRY).await;

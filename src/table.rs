@@ -166,7 +166,8 @@ impl Published {
         loop {
             let epoch = self.epoch();
             let snapshot = self.load();
-            let chosen = snapshot.default.candidates(id).find(|replica| !tried.contains(&replica.instance))?;
+            let chosen =
+                snapshot.default.candidates(id).find(|replica| !tried.contains(&replica.instance))?;
             let claim = InFlight::new(chosen);
             if self.epoch() == epoch {
                 return Some(claim);

@@ -7,14 +7,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::wire::{Failure, Pool};
+use super::wire::{Pool, Problem};
 use crate::fleet::Handle;
 
 pub(super) async fn pool(State(fleet): State<Handle>, Path(name): Path<String>) -> Response {
     let view = fleet.view();
     if name != *view.pool {
-        let missing = Failure::of(&format!("there is no pool '{name}'"));
-        return (StatusCode::NOT_FOUND, Json(missing)).into_response();
+        return Problem::of(StatusCode::NOT_FOUND, &format!("there is no pool '{name}'")).into_response();
     }
     Json(Pool::from(&*view)).into_response()
 }
@@ -22,6 +21,6 @@ pub(super) async fn pool(State(fleet): State<Handle>, Path(name): Path<String>) 
 pub(super) async fn down(State(fleet): State<Handle>) -> Response {
     match fleet.down().await {
         Ok(_) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, Json(Failure::of(&error))).into_response(),
+        Err(error) => Problem::of(StatusCode::SERVICE_UNAVAILABLE, &error).into_response(),
     }
 }

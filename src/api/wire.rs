@@ -1,7 +1,12 @@
 //! The control API's JSON, and how it becomes and comes from what the fleet speaks.
 
-use std::time::SystemTime;
+use std::{fmt::Display, time::SystemTime};
 
+use axum::{
+    Json,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{LastExit, Row, RowState, View};
@@ -26,6 +31,14 @@ struct Replicas {
 pub struct Failure {
     message: String,
     status: &'static str,
+}
+
+/// What `/v1` says of a call that did nothing: problem details (RFC 9457).
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    title: String,
+    status: u16,
+    detail: String,
 }
 
 /// `GET /v1/pools/{pool}`.
@@ -107,8 +120,31 @@ impl Success {
 
 impl Failure {
     /// Says what is wrong.
-    pub fn of(error: &impl std::fmt::Display) -> Self {
+    pub fn of(error: &impl Display) -> Self {
         Failure { message: format!("<Error> {error}"), status: "failure" }
+    }
+}
+
+impl Problem {
+    /// Says what is wrong.
+    pub fn of(status: StatusCode, error: &impl Display) -> Self {
+        let title = status.canonical_reason().unwrap_or("Refused").to_owned();
+        Problem { title, status: status.as_u16(), detail: error.to_string() }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).expect("made from one");
+        (status, [(CONTENT_TYPE, "application/problem+json")], Json(self)).into_response()
+    }
+}
+
+/// An error in the shape of its path: the assignment's on its three, problem details elsewhere.
+pub fn refusal(path: &str, status: StatusCode, error: &impl Display) -> Response {
+    match path {
+        "/rep" | "/add" | "/rm" => (status, Json(Failure::of(error))).into_response(),
+        _ => Problem::of(status, error).into_response(),
     }
 }
 

@@ -32,9 +32,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 async fn through_the_balancer(config: &Config) -> anyhow::Result<()> {
     let state_dir = config.state_dir.display();
-    let admin = Store::announced(&config.state_dir)
-        .with_context(|| format!("a balancer has the state directory {state_dir}, and does not say where it listens"))?;
-    let called = client::call(client::reachable(admin), Method::POST, "/v1/down").await;
+    let admin = Store::announced(&config.state_dir).with_context(|| {
+        format!("a balancer has the state directory {state_dir}, and does not say where it listens")
+    })?;
+    let called =
+        client::call(client::reachable(admin), config.access.token.as_ref(), Method::POST, "/v1/down").await;
     let (status, body) = called.with_context(|| format!("a balancer has the state directory {state_dir}"))?;
     if !status.is_success() {
         bail!("the balancer answers {status}: {}", String::from_utf8_lossy(&body).trim());

@@ -1,6 +1,7 @@
 //! The subcommands.
 
 mod client;
+pub mod doctor;
 pub mod down;
 pub mod ring;
 pub mod socket_group;

@@ -10,7 +10,13 @@ use anyhow::{Context, bail, ensure};
 use http::Method;
 
 use super::client;
-use crate::api::wire::{Pool, Replica};
+use crate::{
+    api::{
+        Secret,
+        wire::{Pool, Replica},
+    },
+    config::TokenArgs,
+};
 
 /// Between two looks while waiting.
 const LOOK: Duration = Duration::from_millis(100);
@@ -19,8 +25,11 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(clap::Args, Clone, Debug)]
 pub struct StatusArgs {
     /// Where the balancer listens for operators
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5001", env = "RINGKEEPER_ADMIN_LISTEN")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5001")]
     pub admin_listen: SocketAddr,
+    /// Who asks.
+    #[command(flatten)]
+    pub token: TokenArgs,
     /// Wait until every replica is ready
     #[arg(long)]
     pub wait_ready: bool,
@@ -36,10 +45,12 @@ pub struct StatusArgs {
 /// long.
 pub async fn run(args: StatusArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let deadline = Instant::now() + args.timeout;
-    let admin = client::reachable(args.admin_listen);
+    let (admin, token) = (client::reachable(args.admin_listen), args.token.token()?);
     loop {
-        let answer = ask(admin).await;
-        let ready = answer.as_ref().is_ok_and(|(_, pool)| pool.replicas.iter().all(|replica| replica.state == "ready"));
+        let answer = ask(admin, token.as_ref()).await;
+        let ready = answer
+            .as_ref()
+            .is_ok_and(|(_, pool)| pool.replicas.iter().all(|replica| replica.state == "ready"));
         if !args.wait_ready || ready {
             let (text, pool) = answer?;
             return show(&text, &pool, args.json, out);
@@ -53,8 +64,8 @@ pub async fn run(args: StatusArgs, out: &mut impl Write) -> anyhow::Result<()> {
     }
 }
 
-async fn ask(admin: SocketAddr) -> anyhow::Result<(String, Pool)> {
-    let (status, body) = client::call(admin, Method::GET, "/v1/pools/default").await?;
+async fn ask(admin: SocketAddr, token: Option<&Secret>) -> anyhow::Result<(String, Pool)> {
+    let (status, body) = client::call(admin, token, Method::GET, "/v1/pools/default").await?;
     let text = String::from_utf8_lossy(&body).into_owned();
     ensure!(status.is_success(), "the balancer answers {status}: {}", text.trim());
     let pool = serde_json::from_str(&text).context("that is no Ringkeeper on this address")?;
@@ -72,7 +83,8 @@ fn show(text: &str, pool: &Pool, json: bool, out: &mut impl Write) -> anyhow::Re
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     });
     for row in &rows {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     for replica in &pool.replicas {

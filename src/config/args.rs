@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     spec::SpecArgs,
+    token::TokenArgs,
     value::{Bytes, Cpus, Pids},
 };
 use crate::{engine::Kind, name::Deployment, proxy::KeySource};
@@ -21,12 +22,24 @@ pub struct Args {
     /// Where operators connect: /v1, and /rep, /add and /rm again
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5001")]
     pub admin_listen: SocketAddr,
+    /// Who may use the control API.
+    #[command(flatten)]
+    pub token: TokenArgs,
+    /// Ask for the token (or for a caller on this machine) on /rep too, where clients connect
+    #[arg(long)]
+    pub protect_rep: bool,
+    /// Names by which callers address the control API, beside addresses and localhost
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
     /// What runs the replicas: docker or process [default: docker if one answers at the first start]
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<Kind>,
     /// How many replicas to start with; a stored set is kept until this changes
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub replicas: usize,
+    /// The most replicas that /add may lead to
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub max_replicas: usize,
     /// The image of the replicas (docker)
     #[arg(long, default_value = "ringkeeper-server")]
     pub image: String,
@@ -132,7 +145,8 @@ pub enum UnknownPath {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}; a time is written like 500ms, 10s or 1m"))
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; a time is written like 500ms, 10s or 1m"))
 }
 
 fn at_least_one(text: &str) -> Result<u32, String> {

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 
 use crate::{
+    api,
     engine::{Kind, docker, process},
     fleet,
     name::Deployment,
@@ -17,12 +18,15 @@ use crate::{
 };
 
 mod args;
+mod container;
 pub mod source;
 mod spec;
+mod token;
 mod value;
 
 pub use args::{Args, UnknownPath};
 pub use spec::{Preset, SpecArgs};
+pub use token::TokenArgs;
 
 /// What every part of the balancer is to do.
 #[derive(Clone, Debug)]
@@ -45,16 +49,25 @@ pub struct Config {
     pub fleet: fleet::Config,
     /// How requests are carried.
     pub proxy: proxy::Config,
+    /// Who may use the control API.
+    pub access: api::Access,
 }
 
 impl Config {
     /// What these arguments mean, or what is wrong with them.
     pub fn of(args: Args) -> anyhow::Result<Self> {
         let fleet = fleet_config(&args)?;
-        let room = fleet.ring.capacity();
-        ensure!(args.replicas <= room, "--replicas {}: the ring has room for {room}", args.replicas);
+        ensure!(
+            args.replicas <= fleet.room(),
+            "--replicas {}: there may be {} at most",
+            args.replicas,
+            fleet.room()
+        );
         ensure!(args.heartbeat_path.starts_with('/'), "--heartbeat-path: a path starts with '/'");
-        ensure!(args.listen != args.admin_listen || args.listen.port() == 0, "--listen and --admin-listen are the same");
+        ensure!(
+            args.listen != args.admin_listen || args.listen.port() == 0,
+            "--listen and --admin-listen are the same"
+        );
         Ok(Config {
             listen: args.listen,
             admin_listen: args.admin_listen,
@@ -64,6 +77,12 @@ impl Config {
             docker: docker_config(&args),
             process: process_config(&args)?,
             proxy: proxy_config(&args)?,
+            access: api::Access {
+                token: args.token.token()?,
+                protect_rep: args.protect_rep,
+                hosts: args.allowed_hosts.clone(),
+                gateway: container::gateway(),
+            },
             fleet,
         })
     }
@@ -85,6 +104,7 @@ fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
     Ok(fleet::Config {
         pool: "default".into(),
         replicas: args.replicas,
+        max_replicas: args.max_replicas,
         ring: args.ring.spec()?,
         heartbeat,
         heartbeat_path: args.heartbeat_path.clone(),
@@ -116,7 +136,9 @@ fn docker_config(args: &Args) -> docker::Config {
 
 fn process_config(args: &Args) -> anyhow::Result<process::Config> {
     let command = match &args.command {
-        Some(line) => shlex::split(line).with_context(|| format!("--command {line}: a quote is not closed"))?,
+        Some(line) => {
+            shlex::split(line).with_context(|| format!("--command {line}: a quote is not closed"))?
+        }
         None => vec![beside_this_binary("ringkeeper-server")?],
     };
     ensure!(!command.is_empty(), "--command: names a program");
@@ -181,7 +203,9 @@ mod tests {
         assert_eq!(preset.ring, crate::ring::Spec::assignment());
         assert_eq!((preset.heartbeat.interval.as_secs(), preset.heartbeat.max_fail_count), (10, 5));
         assert_eq!(preset.heartbeat_concurrency, Some(10));
-        let beside = config(&["--preset", "assignment", "--slots", "1024", "--heartbeat-interval", "2s"]).unwrap().fleet;
+        let beside = config(&["--preset", "assignment", "--slots", "1024", "--heartbeat-interval", "2s"])
+            .unwrap()
+            .fleet;
         assert_eq!((beside.ring.slots, beside.heartbeat.interval.as_secs()), (1024, 2));
         assert_eq!(beside.heartbeat.max_fail_count, 5);
     }
@@ -209,8 +233,10 @@ mod tests {
     #[test]
     fn the_commented_file_has_every_setting_and_is_one_that_can_be_read() {
         let text = include_str!("../../ringkeeper.toml");
-        let is_setting = |line: &&str| line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase());
-        let settings: String = text.lines().filter(is_setting).map(|line| format!("{}\n", &line[1..])).collect();
+        let is_setting =
+            |line: &&str| line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase());
+        let settings: String =
+            text.lines().filter(is_setting).map(|line| format!("{}\n", &line[1..])).collect();
         let table: toml::Table = settings.parse().unwrap();
         let command = Settings::command();
         let mut keys: Vec<String> = command.get_arguments().filter_map(source::key).collect();

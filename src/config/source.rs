@@ -25,7 +25,8 @@ pub fn parse(command: Command, line: &[OsString]) -> anyhow::Result<ArgMatches> 
         None if Path::new(DEFAULT_FILE).exists() => DEFAULT_FILE.into(),
         None => return Ok(first),
     };
-    let table = read(&file).with_context(|| format!("cannot use the configuration file {}", file.display()))?;
+    let table =
+        read(&file).with_context(|| format!("cannot use the configuration file {}", file.display()))?;
     let command = with_file(command, &table).with_context(|| format!("in {}", file.display()))?;
     Ok(command.get_matches_from(line))
 }
@@ -35,8 +36,9 @@ pub(super) fn key(arg: &Arg) -> Option<String> {
     arg.get_long().filter(|long| *long != "help" && *long != "version").map(|long| long.replace('-', "_"))
 }
 
+/// The balancer's own commands and `status`, which all have one; not `ring`, which depends on nothing but its line.
 fn takes_settings(command: &Command) -> bool {
-    command.get_arguments().any(|arg| arg.get_id() == "config")
+    command.get_arguments().any(|arg| arg.get_id() == "admin_listen")
 }
 
 fn on_each(command: Command, change: &dyn Fn(Arg) -> Arg) -> Command {

@@ -29,8 +29,11 @@ impl FromStr for Bytes {
             "g" | "gb" => 1 << 30,
             _ => return Err("a size is a number with b, k, m or g behind it, or 'none'"),
         };
-        let bytes = digits.parse().ok().and_then(|number: i64| number.checked_mul(factor)).filter(|bytes| *bytes > 0);
-        bytes.map(|bytes| Bytes(Some(bytes))).ok_or("a size is a number with b, k, m or g behind it, or 'none'")
+        let bytes =
+            digits.parse().ok().and_then(|number: i64| number.checked_mul(factor)).filter(|bytes| *bytes > 0);
+        bytes
+            .map(|bytes| Bytes(Some(bytes)))
+            .ok_or("a size is a number with b, k, m or g behind it, or 'none'")
     }
 }
 

@@ -136,7 +136,9 @@ pub enum EngineError {
         why: String,
     },
     /// Something foreign has the name.
-    #[error("the name '{name}' is taken by {holder}, which is not a replica of this deployment: remove that or choose another name")]
+    #[error(
+        "the name '{name}' is taken by {holder}, which is not a replica of this deployment: remove that or choose another name"
+    )]
     NameTaken {
         /// The name wanted.
         name: Name,
@@ -144,7 +146,9 @@ pub enum EngineError {
         holder: String,
     },
     /// The image is not there.
-    #[error("there is no image '{image}' on the engine: build or pull it (`docker pull {image}`), or set another with --image")]
+    #[error(
+        "there is no image '{image}' on the engine: build or pull it (`docker pull {image}`), or set another with --image"
+    )]
     ImageMissing {
         /// Its name.
         image: String,

@@ -74,7 +74,12 @@ impl ProcessEngine {
         self.spawner.send(Spawn { command, reply }).expect("the spawner lives as long as the engine");
         let child = match timeout(ASK_TIMEOUT, spawned).await {
             Ok(spawned) => spawned.expect("the spawner answers").map_err(|source| self.missing(source))?,
-            Err(_) => return Err(EngineError::Unreachable { kind: Kind::Process, why: "fork takes too long".into() }),
+            Err(_) => {
+                return Err(EngineError::Unreachable {
+                    kind: Kind::Process,
+                    why: "fork takes too long".into(),
+                });
+            }
         };
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("not waited for yet");
         let (exited, exit) = watch::channel(None);
@@ -121,7 +126,9 @@ impl ProcessEngine {
     }
 
     async fn stop_one(&self, instance: &InstanceId, how: Stop) -> Result<(), EngineError> {
-        let Some((pid, mut exit)) = self.children().get(instance).map(|child| (child.pid, child.exit.clone())) else {
+        let Some((pid, mut exit)) =
+            self.children().get(instance).map(|child| (child.pid, child.exit.clone()))
+        else {
             return Ok(());
         };
         if how == Stop::Gracefully {

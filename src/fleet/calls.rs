@@ -53,7 +53,9 @@ impl Fleet {
     pub(super) async fn take_call(&mut self, call: Call) {
         let going_down = self.waiting.iter().any(|waiting| matches!(waiting, Waiting::Down { .. }));
         match call {
-            Call::Add(_, _, reply) | Call::Remove(_, _, reply) if going_down => answer(reply, Err(CallError::Stopping)),
+            Call::Add(_, _, reply) | Call::Remove(_, _, reply) if going_down => {
+                answer(reply, Err(CallError::Stopping))
+            }
             Call::Add(count, names, reply) => match self.add(count, &names).await {
                 Ok(names) => {
                     let deadline = Instant::now() + self.config.add_timeout;
@@ -74,7 +76,7 @@ impl Fleet {
 
     async fn add(&mut self, count: usize, names: &[String]) -> Result<Vec<Name>, CallError> {
         let mut desired = self.desired.clone();
-        let names = desired.add(count, names, self.config.ring.capacity(), clock_ms(), &mut self.rng)?;
+        let names = desired.add(count, names, self.config.room(), clock_ms(), &mut self.rng)?;
         self.store(desired.clone()).await.map_err(|error| CallError::Store(error.to_string()))?;
         self.desired = desired;
         for want in self.desired.wants().iter().filter(|want| names.contains(&want.name)) {
@@ -109,7 +111,9 @@ impl Fleet {
         let now = Instant::now();
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
-                Waiting::Added { names, deadline, reply } => self.settle_addition(names, deadline, reply, now).await,
+                Waiting::Added { names, deadline, reply } => {
+                    self.settle_addition(names, deadline, reply, now).await
+                }
                 Waiting::Removed { reply } => answer(reply, Ok(self.view.borrow().clone())),
                 Waiting::Down { reply } => self.settle_down(reply).await,
                 Waiting::Ended => self.waiting.push(Waiting::Ended),

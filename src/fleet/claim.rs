@@ -25,13 +25,20 @@ pub enum ClaimError {
         owner: Owner,
     },
     /// More owners than can be adopted at once.
-    #[error("there are replicas of this deployment from several balancers ({0}): remove those of all but one, then --adopt")]
+    #[error(
+        "there are replicas of this deployment from several balancers ({0}): remove those of all but one, then --adopt"
+    )]
     Several(String),
 }
 
 /// The set to keep alive, given what is there: `desired` if all of the pool's instances are its own; with `adopt`
 /// the set that the other owner's instances make, under that owner.
-pub fn claim(desired: Desired, pool: &str, instances: &[Instance], adopt: bool) -> Result<Desired, ClaimError> {
+pub fn claim(
+    desired: Desired,
+    pool: &str,
+    instances: &[Instance],
+    adopt: bool,
+) -> Result<Desired, ClaimError> {
     let of_pool = || instances.iter().filter(|instance| *instance.pool == *pool);
     let owners: BTreeSet<&Owner> = of_pool().map(|instance| &instance.owner).collect();
     let others: Vec<&Owner> = owners.iter().copied().filter(|owner| **owner != desired.owner).collect();
@@ -108,14 +115,18 @@ mod tests {
         let refused = ClaimError::Owned { count: 3, owner: Owner::from_bits(2) };
         assert_eq!(claim(own(), "default", &theirs, false), Err(refused));
         let adopted = claim(own(), "default", &theirs, true).unwrap();
-        let shown: Vec<_> = adopted.wants().iter().map(|want| (want.number.get(), want.instance.clone())).collect();
+        let shown: Vec<_> =
+            adopted.wants().iter().map(|want| (want.number.get(), want.instance.clone())).collect();
         assert_eq!(adopted.owner, Owner::from_bits(2));
         assert_eq!(shown, [(4, InstanceId::from_bits(40)), (5, InstanceId::from_bits(50))]);
     }
 
     #[test]
     fn several_owners_are_never_mixed() {
-        for instances in [[instance(1, 1, 1, true), instance(2, 2, 2, true)], [instance(3, 1, 1, true), instance(2, 2, 2, true)]] {
+        for instances in [
+            [instance(1, 1, 1, true), instance(2, 2, 2, true)],
+            [instance(3, 1, 1, true), instance(2, 2, 2, true)],
+        ] {
             assert!(matches!(claim(own(), "default", &instances, true), Err(ClaimError::Several(_))));
         }
     }

@@ -52,7 +52,7 @@ pub enum ChangeError {
         there: usize,
     },
     /// No room left on the ring.
-    #[error("Cannot add {asked} replicas: the ring has room for {room} more")]
+    #[error("Cannot add {asked} replicas: there is room for {room} more")]
     NoRoom {
         /// How many were to come.
         asked: usize,
@@ -147,7 +147,12 @@ impl Desired {
     }
 
     /// Removes `count` replicas: the named ones, the others at random; all of them or none. Returns those that left.
-    pub fn remove(&mut self, count: usize, names: &[String], rng: &mut impl Rng) -> Result<Vec<Want>, ChangeError> {
+    pub fn remove(
+        &mut self,
+        count: usize,
+        names: &[String],
+        rng: &mut impl Rng,
+    ) -> Result<Vec<Want>, ChangeError> {
         if count > self.wants.len() {
             return Err(ChangeError::Fewer { asked: count, there: self.wants.len() });
         }
@@ -177,7 +182,8 @@ impl Desired {
         while self.wants.len() < count {
             let number = self.free_number();
             let numbered: Name = format!("Server-{number}").parse().expect("a word and a number are a name");
-            let name = if self.get(&numbered).is_none() { numbered } else { self.draw_name(&[], clock_ms, rng) };
+            let name =
+                if self.get(&numbered).is_none() { numbered } else { self.draw_name(&[], clock_ms, rng) };
             self.push(name, number, rng);
         }
     }
@@ -210,7 +216,8 @@ impl Desired {
     }
 
     fn free_number(&self) -> Number {
-        Number::lowest_free(self.wants.iter().map(|want| want.number)).expect("the ring's room is below 65,536")
+        Number::lowest_free(self.wants.iter().map(|want| want.number))
+            .expect("the ring's room is below 65,536")
     }
 
     /// `Server-XXX-YYY`: three random digits, three of the clock; never a name that is there or asked for.
@@ -285,7 +292,8 @@ mod tests {
     fn drawn_names_are_never_the_same() {
         let (mut desired, mut rng) = three();
         desired.add(900, &[], 1000, 7, &mut rng).unwrap();
-        let distinct: std::collections::HashSet<_> = shown(&desired).into_iter().map(|(name, _)| name).collect();
+        let distinct: std::collections::HashSet<_> =
+            shown(&desired).into_iter().map(|(name, _)| name).collect();
         assert_eq!(distinct.len(), 903);
     }
 
@@ -293,18 +301,27 @@ mod tests {
     fn a_change_that_cannot_be_made_changes_nothing() {
         let (mut desired, mut rng) = three();
         let before = desired.clone();
-        let add = |d: &mut Desired, n, list: &[&str], rng: &mut StdRng| d.add(n, &names(list), 5, 0, rng).unwrap_err();
+        let add = |d: &mut Desired, n, list: &[&str], rng: &mut StdRng| {
+            d.add(n, &names(list), 5, 0, rng).unwrap_err()
+        };
         assert_eq!(add(&mut desired, 1, &["S4", "S5"], &mut rng), ChangeError::TooManyToAdd);
-        assert_eq!(add(&mut desired, 2, &["S4", "server-1"], &mut rng), ChangeError::Exists(name("Server-1")));
+        assert_eq!(
+            add(&mut desired, 2, &["S4", "server-1"], &mut rng),
+            ChangeError::Exists(name("Server-1"))
+        );
         assert_eq!(add(&mut desired, 2, &["S4", "s4"], &mut rng), ChangeError::Twice(name("S4")));
         let invalid = ChangeError::Invalid { name: "a/b".into(), why: NameError::Character };
         assert_eq!(add(&mut desired, 1, &["a/b"], &mut rng), invalid);
         assert_eq!(add(&mut desired, 3, &[], &mut rng), ChangeError::NoRoom { asked: 3, room: 2 });
-        let rm = |d: &mut Desired, n, list: &[&str], rng: &mut StdRng| d.remove(n, &names(list), rng).unwrap_err();
+        let rm =
+            |d: &mut Desired, n, list: &[&str], rng: &mut StdRng| d.remove(n, &names(list), rng).unwrap_err();
         assert_eq!(rm(&mut desired, 4, &[], &mut rng), ChangeError::Fewer { asked: 4, there: 3 });
         assert_eq!(rm(&mut desired, 1, &["Server-1", "Server-2"], &mut rng), ChangeError::TooManyToRemove);
         assert_eq!(rm(&mut desired, 1, &["S9"], &mut rng), ChangeError::Unknown("S9".into()));
-        assert_eq!(rm(&mut desired, 2, &["Server-1", "Server-1"], &mut rng), ChangeError::Twice(name("Server-1")));
+        assert_eq!(
+            rm(&mut desired, 2, &["Server-1", "Server-1"], &mut rng),
+            ChangeError::Twice(name("Server-1"))
+        );
         assert_eq!(desired, before);
     }
 

@@ -87,8 +87,12 @@ impl Health {
 mod tests {
     use super::*;
 
-    const RULES: Rules =
-        Rules { interval: Duration::from_secs(1), timeout: Duration::from_secs(1), rise: 2, max_fail_count: 3 };
+    const RULES: Rules = Rules {
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        rise: 2,
+        max_fail_count: 3,
+    };
 
     #[test]
     fn rise_answers_in_a_row_make_it_ready_and_max_fail_count_failures_dead() {

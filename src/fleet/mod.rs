@@ -32,6 +32,8 @@ pub struct Config {
     pub pool: Box<str>,
     /// How many replicas to start with.
     pub replicas: usize,
+    /// The most that there may be, if the ring has room for them.
+    pub max_replicas: usize,
     /// The ring that they are put on.
     pub ring: Spec,
     /// When they are ready and when dead.
@@ -48,6 +50,13 @@ pub struct Config {
     pub restart_pause: Duration,
     /// Whether to take over the instances of another owner.
     pub adopt: bool,
+}
+
+impl Config {
+    /// How many replicas there may be.
+    pub fn room(&self) -> usize {
+        self.ring.capacity().min(self.max_replicas)
+    }
 }
 
 /// The only door to a fleet.

@@ -143,7 +143,8 @@ mod tests {
     fn planned(desired: &Desired, instances: &[Instance], leaving: &[(InstanceId, Leaving)]) -> Vec<Action> {
         let leaving = leaving.iter().cloned().collect();
         let (busy, now) = (BTreeSet::new(), Instant::now());
-        let world = World { pool: "default", instances, leaving: &leaving, paused: &|_| None, busy: &busy, now };
+        let world =
+            World { pool: "default", instances, leaving: &leaving, paused: &|_| None, busy: &busy, now };
         plan(desired, &world)
     }
 
@@ -162,7 +163,9 @@ mod tests {
         let stays = running(&desired.wants()[0]);
         let gone = desired.take(|want| want.number.get() == 2).remove(0).instance;
         let drains = Leaving { deadline: Instant::now() + Duration::from_secs(9), dead: false, in_flight: 1 };
-        let at = |instance: &Instance, leaving| planned(&desired, &[stays.clone(), instance.clone()], &[(gone.clone(), leaving)]);
+        let at = |instance: &Instance, leaving| {
+            planned(&desired, &[stays.clone(), instance.clone()], &[(gone.clone(), leaving)])
+        };
         assert_eq!(at(&instance, drains), [Action::Release(gone.clone())]);
         instance.holds_name = false;
         assert_eq!(at(&instance, drains), []);
@@ -191,7 +194,8 @@ mod tests {
         let desired = Desired::fresh(Owner::from_bits(1), 4, &mut StdRng::seed_from_u64(1));
         let id = |index: usize| desired.wants()[index].instance.clone();
         let ended = State::Exited { code: Some(137), out_of_memory: false };
-        let instances = [Instance { state: ended, ..running(&desired.wants()[0]) }, running(&desired.wants()[1])];
+        let instances =
+            [Instance { state: ended, ..running(&desired.wants()[0]) }, running(&desired.wants()[1])];
         let failed = |instance: &InstanceId| (*instance == id(1)).then_some(3);
         let seen = |want: &Want| want.number.get() == 3;
         let dead = deaths(&desired, &instances, &failed, &seen);

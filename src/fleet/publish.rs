@@ -1,6 +1,9 @@
 //! What the fleet shows: the table to requests, the view to operators.
 
-use std::{sync::Arc, time::{Instant, SystemTime}};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use super::{
     desired::Want,
@@ -105,7 +108,8 @@ impl Fleet {
     fn away(&self, want: &Want) -> RowState {
         let record = self.records.get(&want.number);
         let pause = record.and_then(|record| record.pause.until(Instant::now()));
-        let again = pause.map(|until| humantime::format_rfc3339_seconds(SystemTime::now() + (until - Instant::now())));
+        let again = pause
+            .map(|until| humantime::format_rfc3339_seconds(SystemTime::now() + (until - Instant::now())));
         let why = record.and_then(|record| {
             record.refused.clone().or_else(|| record.last_exit.as_ref().map(|exit| exit.reason.clone()))
         });

@@ -146,7 +146,13 @@ impl Fleet {
     pub fn new(config: Config, parts: Parts) -> (Self, Handle) {
         let (door, calls) = mpsc::channel(64);
         let table = parts.published.load().default.clone();
-        let nothing = View { pool: config.pool.clone(), epoch: 0, ring: config.ring.clone(), problem: None, rows: vec![] };
+        let nothing = View {
+            pool: config.pool.clone(),
+            epoch: 0,
+            ring: config.ring.clone(),
+            problem: None,
+            rows: vec![],
+        };
         let (view, seen) = watch::channel(Arc::new(nothing));
         let lists = Lists { begun: 0, under_way: false, wanted: true, next: Instant::now() };
         let fleet = Fleet {
@@ -227,7 +233,12 @@ impl Fleet {
         match done {
             Done::Listed(Ok(instances)) => return self.listed(instances),
             Done::Listed(Err(error)) => {
-                self.lists = Lists { under_way: false, wanted: false, next: Instant::now() + RELIST_OUTAGE, ..self.lists };
+                self.lists = Lists {
+                    under_way: false,
+                    wanted: false,
+                    next: Instant::now() + RELIST_OUTAGE,
+                    ..self.lists
+                };
                 if self.outage.is_none() {
                     tracing::error!(%error, "replicas cannot be watched; traffic goes on as it was");
                 }
@@ -322,8 +333,11 @@ impl Fleet {
     fn attend(&mut self, now: Instant) {
         for want in self.desired.wants() {
             let runs = |instance: &&Instance| instance.id == want.instance && instance.address().is_some();
-            if self.observed.iter().any(|instance| runs(&instance)) && !self.health.contains_key(&want.instance) {
-                let life = Life { health: Health::new(want.up, now), since: SystemTime::now(), ready_since: None };
+            if self.observed.iter().any(|instance| runs(&instance))
+                && !self.health.contains_key(&want.instance)
+            {
+                let life =
+                    Life { health: Health::new(want.up, now), since: SystemTime::now(), ready_since: None };
                 self.health.insert(want.instance.clone(), life);
                 self.records.entry(want.number).or_default().refused = None;
             }
@@ -346,7 +360,9 @@ impl Fleet {
         }
         match self.store(self.desired.clone()).await {
             Ok(()) => self.saved = Some(self.desired.clone()),
-            Err(error) => tracing::error!(%error, "the replicas go on, but a restart would not find all of them"),
+            Err(error) => {
+                tracing::error!(%error, "the replicas go on, but a restart would not find all of them")
+            }
         }
     }
 
@@ -361,7 +377,8 @@ impl Fleet {
     fn heartbeats(&mut self, now: Instant) {
         let rules = &self.config.heartbeat;
         let under_way = self.health.values().filter(|life| life.health.due().is_none()).count();
-        let room = self.config.heartbeat_concurrency.map_or(usize::MAX, |most| most.saturating_sub(under_way));
+        let room =
+            self.config.heartbeat_concurrency.map_or(usize::MAX, |most| most.saturating_sub(under_way));
         let due = self.health.iter_mut().filter(|(_, life)| life.health.due().is_some_and(|due| due <= now));
         for (instance, life) in due.take(room) {
             let address = self.observed.iter().find(|seen| seen.id == *instance).and_then(Instance::address);
@@ -424,7 +441,11 @@ impl Fleet {
 
     /// Whether the last list shows the effect of everything that was done.
     pub(super) fn has_fresh_list(&self) -> bool {
-        self.claimed && self.busy.is_empty() && self.outage.is_none() && !self.lists.under_way && !self.lists.wanted
+        self.claimed
+            && self.busy.is_empty()
+            && self.outage.is_none()
+            && !self.lists.under_way
+            && !self.lists.wanted
     }
 
     /// When something is due without anything happening.
@@ -435,7 +456,11 @@ impl Fleet {
         });
         let heartbeats = self.health.values().filter_map(|life| life.health.due()).filter(|_| !saturated);
         let pauses = self.records.values().filter_map(|record| record.pause.until(now));
-        let drains = self.leaving.keys().filter(|instance| !self.busy.contains_key(*instance)).map(|_| now + DRAIN_LOOK);
+        let drains = self
+            .leaving
+            .keys()
+            .filter(|instance| !self.busy.contains_key(*instance))
+            .map(|_| now + DRAIN_LOOK);
         let calls = self.waiting.iter().filter_map(Waiting::deadline);
         let list = (!self.lists.under_way).then_some(self.lists.next);
         heartbeats.chain(pauses).chain(drains).chain(calls).chain(list).min().unwrap_or(now + RELIST)

@@ -82,7 +82,11 @@ impl Store {
     /// Writes down where the balancer that has the directory listens for operators.
     pub fn announce(&self, admin: SocketAddr) -> Result<(), StoreError> {
         let path = self.directory.join(ADMIN);
-        fs::write(&path, admin.to_string()).map_err(|source| StoreError::Io { attempt: "write", path, source })
+        fs::write(&path, admin.to_string()).map_err(|source| StoreError::Io {
+            attempt: "write",
+            path,
+            source,
+        })
     }
 
     /// Where the balancer that has this directory listens for operators, if it wrote that down.
@@ -105,7 +109,8 @@ impl Store {
 
     /// Replaces what is stored: wholly, or after an error or a crash not at all (rename of a synced file).
     pub fn save(&self, stored: &Stored) -> Result<(), StoreError> {
-        let text = serde_json::to_vec_pretty(&StateFile::from_stored(stored)).expect("plain values become JSON");
+        let text =
+            serde_json::to_vec_pretty(&StateFile::from_stored(stored)).expect("plain values become JSON");
         let new = self.directory.join("state.json.new");
         let write = || -> io::Result<()> {
             let mut file = File::create(&new)?;

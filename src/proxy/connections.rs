@@ -54,7 +54,8 @@ impl Connections {
         }
         let mut idle = self.idle.borrow_mut();
         let entry = idle.entry(Arc::as_ptr(replica));
-        let senders = &mut entry.or_insert_with(|| Idle { replica: replica.clone(), senders: Vec::new() }).senders;
+        let senders =
+            &mut entry.or_insert_with(|| Idle { replica: replica.clone(), senders: Vec::new() }).senders;
         if senders.len() < MOST_IDLE {
             senders.push((sender, Instant::now()));
         }
@@ -65,7 +66,9 @@ impl Connections {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|_, entry| table.serving().any(|serving| Arc::ptr_eq(serving, &entry.replica)));
         for entry in idle.values_mut() {
-            entry.senders.retain(|(sender, since)| !sender.is_closed() && now.duration_since(*since) < idle_timeout);
+            entry
+                .senders
+                .retain(|(sender, since)| !sender.is_closed() && now.duration_since(*since) < idle_timeout);
         }
     }
 }

@@ -121,8 +121,12 @@ impl Failure {
                 let message = "<Error> No server replica is ready, try again in a second";
                 return Answer::new(StatusCode::SERVICE_UNAVAILABLE, Some(1), message);
             }
-            Failure::Broken => (StatusCode::BAD_GATEWAY, "<Error> The server replica broke off before it answered"),
-            Failure::Late => (StatusCode::GATEWAY_TIMEOUT, "<Error> The server replica did not answer in time"),
+            Failure::Broken => {
+                (StatusCode::BAD_GATEWAY, "<Error> The server replica broke off before it answered")
+            }
+            Failure::Late => {
+                (StatusCode::GATEWAY_TIMEOUT, "<Error> The server replica did not answer in time")
+            }
             Failure::BadBody => (StatusCode::BAD_REQUEST, "<Error> The request's body broke off"),
         };
         Answer::new(status, None, message)
@@ -179,7 +183,11 @@ mod tests {
     use super::*;
 
     fn settings(control_paths: Option<&str>) -> Settings {
-        Settings { key: KeySource::RequestId, control_paths: control_paths.map(Into::into), unknown_path_is_400: true }
+        Settings {
+            key: KeySource::RequestId,
+            control_paths: control_paths.map(Into::into),
+            unknown_path_is_400: true,
+        }
     }
 
     fn target(control_paths: Option<&str>, path: &'static str) -> Target {
@@ -192,7 +200,8 @@ mod tests {
         assert_eq!(target(Some(""), "/rep"), control("/rep"));
         assert_eq!(target(Some(""), "/add?x"), control("/add"));
         assert_eq!(target(Some("/lb"), "/lb/rm"), control("/rm"));
-        for (prefix, path) in [(Some(""), "/rep/"), (Some(""), "/REP"), (Some("/lb"), "/rm"), (None, "/rep")] {
+        for (prefix, path) in [(Some(""), "/rep/"), (Some(""), "/REP"), (Some("/lb"), "/rm"), (None, "/rep")]
+        {
             assert_eq!(target(prefix, path), Target::Pool, "{path}");
         }
     }
@@ -226,7 +235,8 @@ mod tests {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         to_replica(&mut headers, "192.0.2.7:1234".parse().unwrap());
-        let mut left: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let mut left: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         left.sort_unstable();
         let expected = [
             ("accept", "*/*"),

@@ -57,7 +57,12 @@ enum SendError {
 }
 
 /// Serves a client's connection until it ends; after `stopping` until its request in flight is answered.
-pub(super) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr, mut stopping: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    core: Rc<Core>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    mut stopping: watch::Receiver<bool>,
+) {
     let service = service_fn(move |request| {
         let core = core.clone();
         async move { Ok::<_, Infallible>(answer(core, request, peer).await) }

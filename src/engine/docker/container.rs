@@ -6,8 +6,8 @@ use std::{
 };
 
 use bollard::models::{
-    ContainerCreateBody, ContainerState, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, HostConfig,
-    NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerState, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings,
+    HostConfig, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
 };
 
 use super::Config;
@@ -50,7 +50,9 @@ pub(super) fn body(launch: &Launch, config: &Config) -> ContainerCreateBody {
         env: Some(vec![format!("SERVER_ID={}", launch.number)]),
         labels: Some(labels(launch, config)),
         host_config: Some(host_config(config)),
-        networking_config: Some(NetworkingConfig { endpoints_config: Some(HashMap::from([(network, endpoint)])) }),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(network, endpoint)])),
+        }),
         ..Default::default()
     }
 }
@@ -74,7 +76,10 @@ fn host_config(config: &Config) -> HostConfig {
     let tmp = HashMap::from([("/tmp".to_owned(), "rw,nosuid,nodev,noexec,size=64m".to_owned())]);
     HostConfig {
         network_mode: Some(config.deployment.to_string()),
-        restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
         cap_drop: limits.drop_capabilities.then(|| vec!["ALL".to_owned()]),
         security_opt: limits.no_new_privileges.then(|| vec!["no-new-privileges".to_owned()]),
         readonly_rootfs: Some(limits.read_only),
@@ -131,7 +136,9 @@ pub(super) fn has_ended(summary: &ContainerSummary) -> bool {
     matches!(
         summary.state,
         Some(
-            ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD | ContainerSummaryStateEnum::REMOVING
+            ContainerSummaryStateEnum::EXITED
+                | ContainerSummaryStateEnum::DEAD
+                | ContainerSummaryStateEnum::REMOVING
         )
     )
 }

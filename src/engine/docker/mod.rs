@@ -22,9 +22,11 @@ use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, START_TIME
 use crate::name::{Deployment, InstanceId, Name};
 
 mod container;
+mod examine;
 mod watch;
 
 pub use container::Limits;
+pub use examine::{Finding, examine};
 
 /// How replicas are run.
 #[derive(Clone, Debug)]
@@ -182,7 +184,9 @@ impl DockerEngine {
                     match self.holder(launch).await? {
                         Holder::Gone => {}
                         Holder::Launch(id) => return Ok(id),
-                        Holder::Older(instance) => self.rename(launch.name.as_str(), &launch.name, &instance).await?,
+                        Holder::Older(instance) => {
+                            self.rename(launch.name.as_str(), &launch.name, &instance).await?
+                        }
                         Holder::OtherDeployment => name = format!("{}--{}", launch.name, launch.instance),
                         Holder::Foreign(holder) => {
                             return Err(EngineError::NameTaken { name: launch.name.clone(), holder });
@@ -201,7 +205,9 @@ impl DockerEngine {
 
     /// Who has the name of this launch.
     async fn holder(&self, launch: &Launch) -> Result<Holder, EngineError> {
-        let inspected = match timeout(ASK_TIMEOUT, self.docker.inspect_container(launch.name.as_str(), None)).await {
+        let inspected = match timeout(ASK_TIMEOUT, self.docker.inspect_container(launch.name.as_str(), None))
+            .await
+        {
             Ok(Ok(inspected)) => inspected,
             Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => return Ok(Holder::Gone),
             Ok(Err(error)) => return Err(explain("inspect a container", &error)),
@@ -212,7 +218,9 @@ impl DockerEngine {
         let labels = config.labels.unwrap_or_default();
         let label = |name: &str| labels.get(name).map(String::as_str);
         Ok(match (label(container::DEPLOYMENT), label(container::INSTANCE)) {
-            (Some(deployment), Some(_)) if deployment != self.config.deployment.as_str() => Holder::OtherDeployment,
+            (Some(deployment), Some(_)) if deployment != self.config.deployment.as_str() => {
+                Holder::OtherDeployment
+            }
             (Some(_), Some(instance)) if instance == launch.instance.as_str() => Holder::Launch(id),
             (Some(_), Some(instance)) => Holder::Older(instance.to_owned()),
             _ => {
@@ -225,7 +233,9 @@ impl DockerEngine {
     /// Renames a container to `NAME--ID`. Ok if it is gone.
     async fn rename(&self, container: &str, name: &Name, instance: &str) -> Result<(), EngineError> {
         let options = RenameContainerOptions { name: format!("{name}--{instance}") };
-        gone_is_ok(within(ASK_TIMEOUT, "rename a container", self.docker.rename_container(container, options)).await)
+        gone_is_ok(
+            within(ASK_TIMEOUT, "rename a container", self.docker.rename_container(container, options)).await,
+        )
     }
 
     async fn release_one(&self, instance: &InstanceId) -> Result<(), EngineError> {
@@ -244,17 +254,23 @@ impl DockerEngine {
             let seconds = self.config.stop_timeout.as_secs_f64().ceil() as i32;
             let options = StopContainerOptionsBuilder::default().t(seconds).build();
             let deadline = self.config.stop_timeout + ASK_TIMEOUT;
-            gone_is_ok(within(deadline, "stop a container", self.docker.stop_container(&id, Some(options))).await)?;
+            gone_is_ok(
+                within(deadline, "stop a container", self.docker.stop_container(&id, Some(options))).await,
+            )?;
         }
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        gone_is_ok(within(START_TIMEOUT, "remove a container", self.docker.remove_container(&id, Some(options))).await)
+        gone_is_ok(
+            within(START_TIMEOUT, "remove a container", self.docker.remove_container(&id, Some(options)))
+                .await,
+        )
     }
 
     /// Outside of compose the network is ours to make, and to label.
     async fn create_network(&self) -> Result<(), EngineError> {
         let _one_at_a_time = self.network.lock().await;
         let name = self.config.deployment.as_str().to_owned();
-        if within(ASK_TIMEOUT, "inspect the network", self.docker.inspect_network(&name, None)).await.is_ok() {
+        if within(ASK_TIMEOUT, "inspect the network", self.docker.inspect_network(&name, None)).await.is_ok()
+        {
             return Ok(());
         }
         let labels = HashMap::from([(container::DEPLOYMENT.to_owned(), name.clone())]);
@@ -270,9 +286,12 @@ impl DockerEngine {
 
     async fn clear_all(&self) -> Result<(), EngineError> {
         let name = self.config.deployment.as_str();
-        let inspected = within(ASK_TIMEOUT, "inspect the network", self.docker.inspect_network(name, None)).await;
+        let inspected =
+            within(ASK_TIMEOUT, "inspect the network", self.docker.inspect_network(name, None)).await;
         let ours = match inspected {
-            Ok(network) => network.labels.is_some_and(|l| l.get(container::DEPLOYMENT).is_some_and(|d| d == name)),
+            Ok(network) => {
+                network.labels.is_some_and(|l| l.get(container::DEPLOYMENT).is_some_and(|d| d == name))
+            }
             Err(error) if error.is_outage() => return Err(error),
             Err(_) => false,
         };

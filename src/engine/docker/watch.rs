@@ -11,8 +11,12 @@ use crate::name::Deployment;
 /// Between two attempts to subscribe.
 const RECONNECT: Duration = Duration::from_millis(500);
 /// After an event, when to nudge again. The engine tells of a death some milliseconds before its list shows it.
-const ECHOES: [Duration; 4] =
-    [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500)];
+const ECHOES: [Duration; 4] = [
+    Duration::from_millis(5),
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+];
 
 /// Nudges at every event of the deployment's containers, and whenever events may have been missed. Never returns.
 pub(super) async fn watch(docker: Docker, deployment: Deployment, changed: Arc<Notify>) {

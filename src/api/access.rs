@@ -1,0 +1,248 @@
+//! Who may call: the token, or else only this machine; and never a web page on somebody's desk.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{
+        HeaderMap, Method, StatusCode,
+        header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE},
+        uri::Authority,
+    },
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use subtle::ConstantTimeEq;
+
+use super::{Peer, wire::refusal};
+
+/// Who may use the control API.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The token that every caller has to bring; without one only this machine may call.
+    pub token: Option<Secret>,
+    /// Whether `/rep` on the traffic port is protected like the others.
+    pub protect_rep: bool,
+    /// Names by which callers may address the balancer, beside addresses and `localhost`.
+    pub hosts: Vec<String>,
+    /// The address that calls from this machine come from where the balancer runs in a container.
+    pub gateway: Option<IpAddr>,
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Why a call is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Refusal {
+    #[error("this call needs the token: 'Authorization: Bearer …'")]
+    Token,
+    #[error(
+        "{0} may not call: without a token only this machine may. Set --admin-token (or --admin-token-file) to let others in"
+    )]
+    Stranger(IpAddr),
+    #[error("a call that changes something needs 'Content-Type: application/json'")]
+    ContentType,
+    #[error("calls from web pages of other sites are refused")]
+    CrossSite,
+    #[error("the Host of a call is an address, 'localhost' or one of --allowed-hosts")]
+    Host,
+}
+
+impl Refusal {
+    fn status(self) -> StatusCode {
+        match self {
+            Refusal::Token => StatusCode::UNAUTHORIZED,
+            Refusal::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::Stranger(_) | Refusal::CrossSite | Refusal::Host => StatusCode::FORBIDDEN,
+        }
+    }
+}
+
+impl Access {
+    /// Whether this call is let in. `open` says that reading needs no right.
+    fn check(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        peer: SocketAddr,
+        open: bool,
+    ) -> Result<(), Refusal> {
+        let changes = *method != Method::GET && *method != Method::HEAD;
+        if changes || !open {
+            self.check_caller(headers, peer)?;
+        }
+        if changes { self.check_page(headers) } else { Ok(()) }
+    }
+
+    fn check_caller(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Refusal> {
+        let ip = peer.ip().to_canonical();
+        let Some(Secret(token)) = &self.token else {
+            let here = ip.is_loopback() || self.gateway == Some(ip);
+            return if here { Ok(()) } else { Err(Refusal::Stranger(ip)) };
+        };
+        let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        match given {
+            Some(given) if bool::from(given.ct_eq(token.as_bytes())) => Ok(()),
+            _ => Err(Refusal::Token),
+        }
+    }
+
+    /// A browser sends a page's call to other sites with any content it likes, but not with this type, this Host and no
+    /// trace of where the page came from.
+    fn check_page(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let media_type = text(CONTENT_TYPE.as_str()).and_then(|value| value.split(';').next()).map(str::trim);
+        if !media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
+            return Err(Refusal::ContentType);
+        }
+        let host = text(HOST.as_str()).ok_or(Refusal::Host)?;
+        let own = |origin: &str| origin.split_once("://").is_some_and(|(_, authority)| authority == host);
+        if headers.contains_key(ORIGIN) && !text(ORIGIN.as_str()).is_some_and(own)
+            || text("sec-fetch-site") == Some("cross-site")
+        {
+            return Err(Refusal::CrossSite);
+        }
+        let authority: Authority = host.parse().map_err(|_| Refusal::Host)?;
+        let name = authority.host();
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+        let named = || std::iter::once("localhost").chain(self.hosts.iter().map(String::as_str));
+        if address || named().any(|known| known.eq_ignore_ascii_case(name)) {
+            Ok(())
+        } else {
+            Err(Refusal::Host)
+        }
+    }
+}
+
+/// Lets a call in or not; for the traffic port, where `/rep` may be open.
+pub(super) async fn on_traffic(
+    State(access): State<Arc<Access>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let open = !access.protect_rep;
+    guard(&access, peer, request, next, open).await
+}
+
+/// Lets a call in or not; for the admin listener, where nothing is open.
+pub(super) async fn on_admin(
+    State(access): State<Arc<Access>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    guard(&access, peer, request, next, false).await
+}
+
+async fn guard(access: &Access, peer: SocketAddr, request: Request, next: Next, open: bool) -> Response {
+    let Err(why) = access.check(request.method(), request.headers(), peer, open) else {
+        return next.run(request).await;
+    };
+    tracing::warn!(%peer, method = %request.method(), path = request.uri().path(), %why, "a call was refused");
+    let mut response = refusal(request.uri().path(), why.status(), &why).into_response();
+    if why == Refusal::Token {
+        response.headers_mut().insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: &str = "127.0.0.1:9";
+    const THERE: &str = "192.0.2.7:9";
+    const JSON: [(&str, &str); 2] = [("content-type", "application/json"), ("host", "127.0.0.1:5000")];
+
+    fn check(
+        access: &Access,
+        method: Method,
+        peer: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<(), Refusal> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().unwrap());
+        }
+        access.check(&method, &map, peer.parse().unwrap(), true)
+    }
+
+    fn with(header: (&'static str, &'static str)) -> Vec<(&'static str, &'static str)> {
+        JSON.into_iter().filter(|(name, _)| *name != header.0).chain([header]).collect()
+    }
+
+    #[test]
+    fn without_a_token_only_this_machine_may_change_something() {
+        let access = Access { gateway: Some("172.19.0.1".parse().unwrap()), ..Access::default() };
+        for here in [HERE, "127.8.8.8:1", "[::1]:9", "[::ffff:127.0.0.1]:9", "172.19.0.1:9"] {
+            assert_eq!(check(&access, Method::POST, here, &JSON), Ok(()), "{here}");
+        }
+        for there in [THERE, "172.19.0.3:9", "[2001:db8::1]:9"] {
+            assert!(
+                matches!(check(&access, Method::DELETE, there, &JSON), Err(Refusal::Stranger(_))),
+                "{there}"
+            );
+            assert_eq!(check(&access, Method::GET, there, &[]), Ok(()), "reading is open here");
+        }
+    }
+
+    #[test]
+    fn with_a_token_it_is_needed_from_everywhere_and_enough_from_anywhere() {
+        let access = Access { token: Some(Secret("s3cret".into())), ..Access::default() };
+        assert_eq!(check(&access, Method::POST, THERE, &with(("authorization", "Bearer s3cret"))), Ok(()));
+        for wrong in ["Bearer s3cre", "Bearer s3crets", "Bearer ", "bearer s3cret", "Basic s3cret"] {
+            let refused = check(&access, Method::POST, HERE, &with(("authorization", wrong)));
+            assert_eq!(refused, Err(Refusal::Token), "{wrong}");
+        }
+        assert_eq!(check(&access, Method::POST, HERE, &JSON), Err(Refusal::Token));
+    }
+
+    #[test]
+    fn a_web_page_cannot_change_anything() {
+        let access = Access { hosts: vec!["lb.example.org".into()], ..Access::default() };
+        let post = |header| check(&access, Method::POST, HERE, &with(header));
+        for (header, refusal) in [
+            (("content-type", "text/plain"), Refusal::ContentType),
+            (("content-type", "application/x-www-form-urlencoded"), Refusal::ContentType),
+            (("origin", "https://evil.example"), Refusal::CrossSite),
+            (("origin", "null"), Refusal::CrossSite),
+            (("sec-fetch-site", "cross-site"), Refusal::CrossSite),
+            (("host", "rebound.example:5000"), Refusal::Host),
+            (("host", "127.0.0.1.example.org"), Refusal::Host),
+        ] {
+            assert_eq!(post(header), Err(refusal), "{header:?}");
+        }
+        for header in [
+            ("content-type", "application/json; charset=utf-8"),
+            ("origin", "http://127.0.0.1:5000"),
+            ("sec-fetch-site", "same-origin"),
+            ("host", "localhost:5000"),
+            ("host", "[::1]:5000"),
+            ("host", "LB.example.org"),
+        ] {
+            assert_eq!(post(header), Ok(()), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        assert_eq!(
+            format!("{:?}", Access { token: Some(Secret("s3cret".into())), ..Access::default() })
+                .matches("s3cret")
+                .count(),
+            0
+        );
+    }
+}
