@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 
 use crate::{
     api,
@@ -75,17 +75,16 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
     let plane = Plane::start(bound.traffic, &config.proxy, &links)?;
     tracing::info!(%address, "ready for requests");
 
-    let mut fleet = tokio::spawn(fleet.run(nudge));
+    let mut fleet = JoinSet::from_iter([fleet.run(nudge)]);
     let ended = tokio::select! {
-        ended = &mut fleet => ended.context("the fleet's task failed")?.map_err(anyhow::Error::from),
+        Some(ended) = fleet.join_next() => ended.context("the fleet's task failed")?.map_err(anyhow::Error::from),
         () = &mut stop => {
             tracing::info!("stopping: finishing what is in flight");
             Ok(())
         }
     };
     tokio::task::spawn_blocking(|| plane.stop()).await.context("the data plane did not stop")?;
-    fleet.abort();
-    let _ended_or_aborted = fleet.await; // lets go of the engine and of the state directory
+    fleet.shutdown().await; // lets go of the engine and of the state directory, where it has not ended
     ended
 }
 

@@ -1,0 +1,17 @@
+//! The balancer as its clients meet it: the real program, with replicas that are processes.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod control;
+mod life;
+mod origin;
+mod relay;
+mod routes;
+
+/// Not a test but a replica, which the balancer under test starts where the sample replica's answers do not tell enough.
+#[test]
+#[ignore = "is a replica of the other tests"]
+fn replica() {
+    origin::serve();
+}
