@@ -63,7 +63,7 @@ impl Refusal {
     fn status(self) -> StatusCode {
         match self {
             Refusal::Token => StatusCode::UNAUTHORIZED,
-            Refusal::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::ContentType => StatusCode::BAD_REQUEST, // to the assignment no payload is a bad one
             Refusal::Stranger(_) | Refusal::CrossSite | Refusal::Host => StatusCode::FORBIDDEN,
         }
     }
