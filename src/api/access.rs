@@ -51,7 +51,7 @@ enum Refusal {
         "{0} may not call: without a token only this machine may. Set --admin-token (or --admin-token-file) to let others in"
     )]
     Stranger(IpAddr),
-    #[error("a call that changes something needs 'Content-Type: application/json'")]
+    #[error("a call that changes something needs a JSON payload, with 'Content-Type: application/json'")]
     ContentType,
     #[error("calls from web pages of other sites are refused")]
     CrossSite,
