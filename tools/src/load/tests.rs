@@ -19,8 +19,8 @@ type Answer = fn(usize, &str) -> Reply;
 enum Reply {
     /// Answer with this status and body.
     With(u16, String),
-    /// The same, and close the connection without having said so.
-    Last(u16, String),
+    /// The same, and close the connection, saying so or not.
+    Last { said: bool, body: String },
     /// Close the connection in the middle of the answer.
     Break,
     /// Never answer.
@@ -39,9 +39,9 @@ async fn serve(mut stream: TcpStream, answer: Answer) {
         let Ok(length @ 1..) = stream.read(&mut buffer).await else { return };
         let reply = answer(number, std::str::from_utf8(&buffer[..length]).unwrap());
         let text = match &reply {
-            Reply::With(status, body) | Reply::Last(status, body) => {
-                format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-            }
+            Reply::With(status, body) => whole(*status, "", body),
+            Reply::Last { said: true, body } => whole(200, "connection: close\r\n", body),
+            Reply::Last { said: false, body } => whole(200, "", body),
             Reply::Break => "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nHel".to_owned(),
             Reply::Never => std::future::pending().await,
         };
@@ -50,6 +50,10 @@ async fn serve(mut stream: TcpStream, answer: Answer) {
             return;
         }
     }
+}
+
+fn whole(status: u16, field: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status} X\r\n{field}content-length: {}\r\n\r\n{body}", body.len())
 }
 
 async fn origin(answer: Answer) -> Load {
@@ -97,35 +101,41 @@ async fn each_outcome_is_shown_as_it_comes() {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_closed_between_requests_is_replaced() {
+async fn a_connection_that_the_server_ends_is_replaced() {
     let load = origin(|number, request| match hello(number, request) {
-        Reply::With(status, body) if number == 9 => Reply::Last(status, body),
+        Reply::With(_, body) if number == 9 => Reply::Last { said: true, body },
         reply => reply,
     });
-    // With pauses between requests, so that the end of the connection is there before the next one is sent.
-    let load = Load { rate: Some(Rate(2000.0)), requests: 100, connections: 1, ..load.await };
-    let report = report(&load).await;
+    let report = report(&Load { requests: 100, connections: 1, ..load.await }).await;
     assert_eq!((report.succeeded(), report.failed()), (100, 0), "{:?}", report.failures);
     assert_eq!(report.reconnects, 9);
 }
 
 #[tokio::test]
+async fn a_request_that_finds_its_connection_closed_is_handed_back_unsent() {
+    let load = origin(|_, _| Reply::Last { said: false, body: String::new() }).await;
+    let address = format!("{}:{}", load.base.host(), load.base.port()).parse().unwrap();
+    let request = || Request::get("/home?request_id=123456").body(Full::default()).unwrap();
+    let mut connection = Connection::open(&[address]).await.unwrap();
+    assert!(connection.exchange(request()).await.is_ok());
+    tokio::time::sleep(Duration::from_millis(20)).await; // the server closed before its answer was read: now that shows
+    assert!(matches!(connection.exchange(request()).await, Err(ExchangeError::Unsent(_))));
+}
+
+#[tokio::test]
 async fn failures_are_told_apart() {
-    async fn failures(answer: Answer) -> Vec<String> {
-        let load = Load { requests: 8, timeout: Duration::from_millis(50), ..origin(answer).await };
+    async fn failures(answer: Answer, timeout: u64) -> Vec<String> {
+        let load = Load { requests: 8, timeout: Duration::from_millis(timeout), ..origin(answer).await };
         report(&load).await.failures.iter().map(|(kind, count)| format!("{count} {kind}")).collect()
     }
-    assert_eq!(failures(|_, _| Reply::With(503, String::new())).await, ["8 status 503"]);
-    assert_eq!(failures(|_, _| Reply::Break).await, ["8 broken"]);
-    assert_eq!(failures(|_, _| Reply::Never).await, ["8 late"]);
+    assert_eq!(failures(|_, _| Reply::With(503, String::new()), 10_000).await, ["8 status 503"]);
+    assert_eq!(failures(|_, _| Reply::Break, 10_000).await, ["8 broken"]);
+    assert_eq!(failures(|_, _| Reply::Never, 50).await, ["8 late"]);
 }
 
 #[tokio::test]
 async fn where_nobody_listens_every_request_fails_to_connect() {
-    let base = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap().to_string().parse().unwrap()
-    };
+    let base = "http://127.0.0.1:1".parse().unwrap();
     let load = Load { base, ..origin(hello).await };
     assert_eq!(report(&load).await.failures.into_iter().collect::<Vec<_>>(), [(Failure::Connect, 500)]);
 }
@@ -152,7 +162,7 @@ async fn in_an_open_loop_a_stall_counts_for_every_request_that_was_due_in_it() {
     let load = Load { rate: Some(Rate(1000.0)), requests: 400, connections: 1, ..load.await };
     let report = report(&load).await;
     let late = report.latency.len() - report.latency.count_between(0, 50_000_000);
-    assert!((120..=260).contains(&late), "{late} of 400 waited for more than 50 ms");
+    assert!(late >= 120, "only {late} of 400 waited for more than 50 ms");
 }
 
 #[test]

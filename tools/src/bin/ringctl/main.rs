@@ -102,6 +102,9 @@ fn failure(error: ClientError, args: &Args) -> Failure {
         ClientError::Broken { .. } => {
             ("whether it was done is not known: `ringctl rep` shows the replicas".to_owned(), UNREACHABLE)
         }
+        ClientError::Refused { .. } if admin => {
+            (format!("is {} where operators connect? --admin-url says where", args.admin_url()), REFUSED)
+        }
         ClientError::Refused { status, .. } if status.is_server_error() => {
             ("`ringctl status` says how the replicas are".to_owned(), REFUSED)
         }

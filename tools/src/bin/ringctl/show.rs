@@ -10,6 +10,7 @@ use ringkeeper_tools::{
     client::{Answer, Pool, Replica, Replicas},
     table,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::args::OutputFormat;
@@ -26,7 +27,7 @@ pub fn print(text: &str) -> io::Result<()> {
 /// The replicas' names.
 pub fn replicas(replicas: &Replicas, output: OutputFormat) -> String {
     match output {
-        OutputFormat::Json => json!(replicas).to_string(),
+        OutputFormat::Json => one_line(replicas),
         OutputFormat::Text => {
             let count = replicas.count;
             let noun = if count == 1 { "replica" } else { "replicas" };
@@ -54,7 +55,7 @@ pub fn answer(answer: &Answer, output: OutputFormat) -> String {
 /// The pool: its ring, then a line for each replica.
 pub fn pool(pool: &Pool, output: OutputFormat) -> String {
     if output == OutputFormat::Json {
-        return json!(pool).to_string();
+        return one_line(pool);
     }
     let ring = &pool.ring;
     let mut lines =
@@ -69,6 +70,10 @@ pub fn pool(pool: &Pool, output: OutputFormat) -> String {
     }
     lines.extend(pool.problem.as_ref().map(|problem| format!("\n{problem}")));
     lines.join("\n")
+}
+
+fn one_line(answer: &impl Serialize) -> String {
+    serde_json::to_string(answer).expect("numbers and texts are JSON")
 }
 
 fn row(replica: &Replica) -> Vec<String> {
