@@ -35,6 +35,11 @@ pub(super) fn explain(attempt: &str, error: &Error) -> EngineError {
     }
 }
 
+/// Whether the engine is doing it already, for an earlier call.
+pub(super) fn is_under_way(error: &EngineError) -> bool {
+    matches!(error, EngineError::Refused { why, .. } if why.contains("is already in progress"))
+}
+
 /// What is gone, or on its way, needs no stopping.
 pub(super) fn gone_is_ok(result: Result<(), EngineError>) -> Result<(), EngineError> {
     match result {

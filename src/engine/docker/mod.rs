@@ -15,7 +15,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 
 use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, START_TIMEOUT, Stop};
@@ -27,10 +27,13 @@ mod container;
 mod examine;
 mod watch;
 
-use answer::{explain, gone_is_ok, no_answer, refused, within};
+use answer::{explain, gone_is_ok, is_under_way, no_answer, refused, within};
 pub use connect::{ConnectError, connect};
 pub use container::Limits;
 pub use examine::{Finding, examine};
+
+/// Between two looks at something that the engine is busy with.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// How replicas are run.
 #[derive(Clone, Debug)]
@@ -143,18 +146,18 @@ impl DockerEngine {
     async fn create(&self, launch: &Launch) -> Result<String, EngineError> {
         let mut name = launch.name.to_string();
         let body = container::body(launch, &self.config);
-        for _ in 0..4 {
+        let deadline = Instant::now() + ASK_TIMEOUT;
+        while Instant::now() < deadline {
             let options = CreateContainerOptionsBuilder::default().name(&name).build();
             let created = self.docker.create_container(Some(options), body.clone());
             match timeout(START_TIMEOUT, created).await {
                 Ok(Ok(created)) => return Ok(created.id),
                 Ok(Err(Error::DockerResponseServerError { status_code: 409, .. })) => {
-                    match self.holder(launch).await? {
-                        Holder::Gone => {}
+                    match self.holder(&name, launch).await? {
+                        // the engine keeps a name from before it shows a container until after it has removed it
+                        Holder::Gone => sleep(SETTLE).await,
                         Holder::Launch(id) => return Ok(id),
-                        Holder::Older(instance) => {
-                            self.rename(launch.name.as_str(), &launch.name, &instance).await?
-                        }
+                        Holder::Older(instance) => self.rename(&name, &launch.name, &instance).await?,
                         Holder::OtherDeployment => name = format!("{}--{}", launch.name, launch.instance),
                         Holder::Foreign(holder) => {
                             return Err(EngineError::NameTaken { name: launch.name.clone(), holder });
@@ -171,11 +174,9 @@ impl DockerEngine {
         Err(refused(&format!("create '{}'", launch.name), "its name is taken again and again".into()))
     }
 
-    /// Who has the name of this launch.
-    async fn holder(&self, launch: &Launch) -> Result<Holder, EngineError> {
-        let inspected = match timeout(ASK_TIMEOUT, self.docker.inspect_container(launch.name.as_str(), None))
-            .await
-        {
+    /// Who has the name that this launch wants.
+    async fn holder(&self, name: &str, launch: &Launch) -> Result<Holder, EngineError> {
+        let inspected = match timeout(ASK_TIMEOUT, self.docker.inspect_container(name, None)).await {
             Ok(Ok(inspected)) => inspected,
             Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => return Ok(Holder::Gone),
             Ok(Err(error)) => return Err(explain("inspect a container", &error)),
@@ -227,10 +228,23 @@ impl DockerEngine {
             )?;
         }
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        gone_is_ok(
-            within(START_TIMEOUT, "remove a container", self.docker.remove_container(&id, Some(options)))
-                .await,
-        )
+        let removed = self.docker.remove_container(&id, Some(options));
+        match within(START_TIMEOUT, "remove a container", removed).await {
+            Err(error) if is_under_way(&error) => self.removed(instance).await,
+            other => gone_is_ok(other),
+        }
+    }
+
+    /// Waits for a removal that an earlier call began.
+    async fn removed(&self, instance: &InstanceId) -> Result<(), EngineError> {
+        let gone = async {
+            while self.find(instance).await?.is_some() {
+                sleep(SETTLE).await;
+            }
+            Ok(())
+        };
+        let late = |_| Err(refused("remove a container", "its removal does not come to an end".into()));
+        timeout(ASK_TIMEOUT, gone).await.unwrap_or_else(late)
     }
 
     /// Outside of compose the network is ours to make, and to label.
