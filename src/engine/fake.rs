@@ -16,6 +16,7 @@ use crate::name::InstanceId;
 
 mod container;
 mod daemon;
+mod tests;
 
 pub(crate) use container::Container;
 pub(crate) use daemon::Daemon;

@@ -30,6 +30,8 @@ pub(super) type Witness = Box<dyn Fn(&Call) + Send>;
 
 pub(super) struct Inside {
     containers: Vec<Container>,
+    /// Those that were removed, by whomever: one that a late start brings back is not as it was.
+    removed: Vec<InstanceId>,
     faults: Faults,
     away: bool,
     rng: StdRng,
@@ -40,7 +42,14 @@ impl Daemon {
     /// One that has nothing yet.
     pub(crate) fn new(seed: u64) -> Arc<Self> {
         let (rng, faults) = (StdRng::seed_from_u64(seed), Faults::none());
-        let inside = Inside { containers: Vec::new(), faults, away: false, rng, listeners: Vec::new() };
+        let inside = Inside {
+            containers: Vec::new(),
+            removed: Vec::new(),
+            faults,
+            away: false,
+            rng,
+            listeners: Vec::new(),
+        };
         Arc::new(Daemon { state: Mutex::new(inside), witness: Mutex::default() })
     }
 
@@ -84,6 +93,11 @@ impl Daemon {
         self.inside().containers.push(container);
     }
 
+    /// Removes such a container.
+    pub(crate) fn remove_foreign(&self, name: &str) {
+        self.inside().containers.retain(|container| container.labels.is_some() || container.name != name);
+    }
+
     /// Puts an instance there as its start would have, run or only created.
     pub(crate) fn put(&self, deployment: &'static str, launch: &Launch, run: bool) {
         let mut inside = self.inside();
@@ -106,7 +120,7 @@ impl Daemon {
 
     /// Removes it from outside.
     pub(crate) fn remove(&self, id: &InstanceId) {
-        self.inside().containers.retain(|container| !container.is(id));
+        self.inside().remove(id);
         self.hint();
     }
 
@@ -117,6 +131,11 @@ impl Daemon {
             !c.frozen && c.address() == Some(address) && c.answers_from.is_some_and(|at| at <= now)
         };
         self.inside().containers.iter().any(answers)
+    }
+
+    /// Whether something runs there that does not answer because it is frozen.
+    pub(crate) fn is_frozen(&self, address: SocketAddr) -> bool {
+        self.inside().containers.iter().any(|c| c.frozen && c.address() == Some(address))
     }
 
     fn harm(&self, id: &InstanceId, how: impl FnOnce(&mut Container)) {
@@ -179,6 +198,9 @@ impl Daemon {
             Fate::Never => std::future::pending().await,
         }
         match &call {
+            // nobody is left who would clear the name for it
+            Call::Start(launch)
+                if matches!(fate, Fate::Late(_)) && self.inside().has(launch.name.as_str()) => {}
             Call::Start(launch) => self.start(deployment, launch).await?,
             Call::Release(instance) => self.inside().release(deployment, instance),
             Call::Stop(instance, how) => self.stop(deployment, instance, *how).await,
@@ -222,7 +244,9 @@ impl Daemon {
             .for_each(|c| c.exit(if frozen { 137 } else { 0 }));
         self.hint();
         self.pause().await;
-        self.inside().containers.retain(|container| !ours(container));
+        if self.inside().containers.iter().any(ours) {
+            self.inside().remove(id);
+        }
         self.hint();
     }
 }
@@ -243,6 +267,10 @@ impl Inside {
             _ if self.rng.random() => Fate::Never,
             _ => Fate::Late(self.draw(&(Duration::from_secs(5)..Duration::from_secs(90)))),
         }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.containers.iter().any(|container| container.name == name)
     }
 
     fn create(&mut self, deployment: &'static str, launch: &Launch) -> Result<(), EngineError> {
@@ -269,8 +297,8 @@ impl Inside {
             state: State::Created,
             holds_name: false, // read off the container's name when it is listed
         };
-        let labels = Some((deployment, instance));
-        self.containers.push(Container { name, labels, frozen: false, harmed: false, answers_from: None });
+        let (labels, harmed) = (Some((deployment, instance)), self.removed.contains(&launch.instance));
+        self.containers.push(Container { name, labels, frozen: false, harmed, answers_from: None });
         Ok(())
     }
 
@@ -291,6 +319,11 @@ impl Inside {
                 container.harmed = true;
             }
         }
+    }
+
+    fn remove(&mut self, id: &InstanceId) {
+        self.containers.retain(|container| !container.is(id));
+        self.removed.push(id.clone());
     }
 
     fn release(&mut self, deployment: &str, id: &InstanceId) {
