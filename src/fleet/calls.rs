@@ -97,6 +97,11 @@ impl Fleet {
         for want in self.desired.wants().iter().filter(|want| leaves(&want.name)) {
             self.report(&want.instance, What::Removed);
         }
+        for waiting in &mut self.waiting {
+            if let Waiting::Added { names, .. } = waiting {
+                names.retain(|name| !leaves(name)); // one of that name that comes later is another call's
+            }
+        }
         let gone: Vec<InstanceId> =
             self.desired.take(|want| leaves(&want.name)).into_iter().map(|want| want.instance).collect();
         for instance in gone {

@@ -11,6 +11,7 @@ mod claim;
 mod clock;
 mod desired;
 mod health;
+mod lives;
 mod pause;
 mod plan;
 mod probe;

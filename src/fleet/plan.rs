@@ -46,6 +46,8 @@ pub struct World<'a> {
     pub paused: &'a dyn Fn(&Name) -> Option<Instant>,
     /// Instances with an action under way: nothing else is done about them.
     pub busy: &'a BTreeSet<InstanceId>,
+    /// The names under which starts are under way.
+    pub starting: &'a BTreeMap<InstanceId, Name>,
     /// The time.
     pub now: Instant,
 }
@@ -96,8 +98,14 @@ pub fn plan(desired: &Desired, world: &World<'_>) -> Vec<Action> {
 }
 
 fn is_to_start(want: &Want, world: &World<'_>) -> bool {
-    let seen = world.instances.iter().find(|instance| instance.id == want.instance);
-    seen.is_none_or(|instance| instance.state == State::Created) && (world.paused)(&want.name).is_none()
+    let seen = |id: &InstanceId| world.instances.iter().find(|instance| instance.id == *id);
+    // a start takes its name from whoever has it: one that comes late would take it from the newer instance
+    let races = |(other, name): (&InstanceId, &Name)| {
+        *name == want.name && *other != want.instance && seen(other).is_none()
+    };
+    seen(&want.instance).is_none_or(|instance| instance.state == State::Created)
+        && (world.paused)(&want.name).is_none()
+        && !world.starting.iter().any(races)
 }
 
 fn end(instance: &Instance, world: &World<'_>) -> Option<Action> {
@@ -143,9 +151,39 @@ mod tests {
     fn planned(desired: &Desired, instances: &[Instance], leaving: &[(InstanceId, Leaving)]) -> Vec<Action> {
         let leaving = leaving.iter().cloned().collect();
         let (busy, now) = (BTreeSet::new(), Instant::now());
-        let world =
-            World { pool: "default", instances, leaving: &leaving, paused: &|_| None, busy: &busy, now };
+        let starting = &BTreeMap::new();
+        let world = World {
+            pool: "default",
+            instances,
+            leaving: &leaving,
+            paused: &|_| None,
+            busy: &busy,
+            starting,
+            now,
+        };
         plan(desired, &world)
+    }
+
+    /// A name was removed and added again within one slow start: the late one took the name from the newer instance,
+    /// which went by another name for the rest of its life.
+    #[test]
+    fn nothing_is_started_while_an_earlier_start_may_still_take_the_name() {
+        let desired = desired();
+        let (one, two) = (&desired.wants()[0], &desired.wants()[1]);
+        let earlier = InstanceId::from_bits(77);
+        let starting =
+            BTreeMap::from([(earlier.clone(), one.name.clone()), (two.instance.clone(), two.name.clone())]);
+        let (leaving, busy, now) = (BTreeMap::new(), BTreeSet::new(), Instant::now());
+        let starts = |instances: &[Instance]| {
+            let (leaving, busy, starting) = (&leaving, &busy, &starting);
+            let world = World { pool: "default", instances, leaving, paused: &|_| None, busy, starting, now };
+            let is_start =
+                |action: &Action| matches!(action, Action::Start(launch) if launch.name == one.name);
+            plan(&desired, &world).iter().any(is_start)
+        };
+        assert!(!starts(&[]));
+        let shown = Instance { id: earlier.clone(), holds_name: false, ..running(one) };
+        assert!(starts(&[shown]), "one that is there has taken what it takes");
     }
 
     #[test]

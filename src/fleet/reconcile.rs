@@ -2,12 +2,12 @@
 //! [`pause`](super::pause) do) and waits for nothing slow: lists, probes and actions are tasks that report back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use rand::{RngExt, rngs::StdRng};
+use rand::rngs::StdRng;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::JoinSet,
@@ -19,18 +19,17 @@ use super::{
     calls::Waiting,
     claim::{ClaimError, claim},
     clock::now,
-    desired::{Desired, Want},
-    health::Health,
-    pause::Pause,
-    plan::{Action, Leaving, World, deaths, plan},
+    desired::Desired,
+    lives::{Departure, Life, Record},
+    plan::{Action, Leaving, World, plan},
     probe::Probe,
     store::{Store, StoreError, Stored},
-    view::{LastExit, View},
+    view::View,
 };
 use crate::{
     engine::{Engine, EngineError, Instance},
-    event::{Death, Event, What},
-    name::{InstanceId, Number},
+    event::What,
+    name::{InstanceId, Name, Number},
     table::{Published, Replica, Table},
 };
 
@@ -45,7 +44,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(20);
 pub struct Fleet {
     pub(super) config: Config,
     pub(super) engine: Arc<dyn Engine>,
-    probe: Arc<dyn Probe>,
+    pub(super) probe: Arc<dyn Probe>,
     pub(super) desired: Desired,
     pub(super) records: BTreeMap<Number, Record>,
     pub(super) leaving: BTreeMap<InstanceId, Departure>,
@@ -62,10 +61,12 @@ pub struct Fleet {
     saved: Option<Desired>,
     claimed: bool,
     calls: mpsc::Receiver<Call>,
-    lists: Lists,
+    pub(super) lists: Lists,
     /// Instances with an action under way (`None`) or one whose effect the list of this number will show.
     busy: BTreeMap<InstanceId, Option<u64>>,
-    tasks: JoinSet<Done>,
+    /// The names under which starts are under way.
+    starting: BTreeMap<InstanceId, Name>,
+    pub(super) tasks: JoinSet<Done>,
 }
 
 /// What a fleet is made of.
@@ -95,51 +96,17 @@ pub enum FleetError {
     Store(#[from] StoreError),
 }
 
-/// The restarts of one replica.
-#[derive(Clone, Debug)]
-pub(super) struct Record {
-    /// Since when its present instance is wanted.
-    pub(super) since: SystemTime,
-    pub(super) restarts: u32,
-    pub(super) pause: Pause,
-    pub(super) last_exit: Option<LastExit>,
-    pub(super) refused: Option<String>,
-}
-
-impl Default for Record {
-    fn default() -> Self {
-        let (restarts, pause) = (0, Pause::default());
-        Record { since: SystemTime::now(), restarts, pause, last_exit: None, refused: None }
-    }
-}
-
-/// One instance that runs, and since when it is what it is.
-#[derive(Clone, Debug)]
-pub(super) struct Life {
-    pub(super) health: Health,
-    pub(super) since: SystemTime,
-    pub(super) ready_since: Option<Instant>,
-}
-
-/// One instance that leaves.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Departure {
-    deadline: Instant,
-    dead: bool,
-    pub(super) since: SystemTime,
-}
-
 /// The looks at the engine, one at a time.
 #[derive(Debug)]
-struct Lists {
+pub(super) struct Lists {
     begun: u64,
-    under_way: bool,
-    wanted: bool,
+    pub(super) under_way: bool,
+    pub(super) wanted: bool,
     next: Instant,
 }
 
 /// What a task reports.
-enum Done {
+pub(super) enum Done {
     Listed(Result<Vec<Instance>, EngineError>),
     Probed(InstanceId, bool),
     Acted(Action, Result<(), EngineError>),
@@ -181,6 +148,7 @@ impl Fleet {
             calls,
             lists,
             busy: BTreeMap::new(),
+            starting: BTreeMap::new(),
             tasks: JoinSet::new(),
         };
         fleet.show();
@@ -193,10 +161,11 @@ impl Fleet {
         while !self.is_down() {
             let due = self.due();
             tokio::select! {
-                Some(call) = self.calls.recv() => self.take_call(call).await,
+                biased; // one order, so that a simulated schedule always runs the same way: what comes in floods is last
+                Some(done) = self.tasks.join_next() => self.note(done.expect("tasks neither panic nor are aborted"))?,
+                Some(call) = self.calls.recv(), if self.claimed || !self.config.adopt => self.take_call(call).await,
                 () = engine.changed() => self.lists.wanted = true,
                 () = nudge.notified() => self.suspect(),
-                Some(done) = self.tasks.join_next() => self.note(done.expect("tasks neither panic nor are aborted"))?,
                 () = sleep_until(due.into()) => {}
             }
             self.pass().await?;
@@ -209,6 +178,7 @@ impl Fleet {
         let now = now();
         self.look(now);
         if !self.claimed {
+            self.show();
             self.settle_calls().await;
             return Ok(());
         }
@@ -216,9 +186,9 @@ impl Fleet {
         self.attend(now);
         self.save().await;
         self.publish().await;
+        self.settle_calls().await; // before acting: what an answer undoes is not started once more
         self.heartbeats(now);
         self.act(now);
-        self.settle_calls().await;
         Ok(())
     }
 
@@ -266,21 +236,15 @@ impl Fleet {
         Ok(())
     }
 
-    fn probed(&mut self, instance: &InstanceId, answered: bool) {
-        let Some(life) = self.health.get_mut(instance) else { return };
-        if life.health.end(answered, &self.config.heartbeat) {
-            (life.since, life.ready_since) = (SystemTime::now(), Some(now()));
-            self.desired.mark_up(instance);
-            self.report(instance, What::Ready);
-        }
-    }
-
     fn acted(&mut self, action: &Action, result: Result<(), EngineError>) {
         self.busy.insert(action.instance().clone(), Some(self.lists.begun + 1));
+        self.starting.remove(action.instance());
         self.lists.wanted = true;
         match (action, result) {
             (_, Ok(())) => {}
             (_, Err(error)) if error.is_outage() => tracing::warn!(%error, "an action will be tried again"),
+            // one that left meanwhile; its number may be another's by now
+            (Action::Start(launch), Err(_)) if !self.desired.has_instance(&launch.instance) => {}
             (Action::Start(launch), Err(error)) => {
                 let record = self.records.entry(launch.number).or_default();
                 record.refused = Some(error.to_string());
@@ -295,105 +259,22 @@ impl Fleet {
         }
     }
 
-    /// Gives the dead new instances and lets the old ones leave.
-    fn bury(&mut self, now: Instant) {
-        if self.outage.is_some() {
-            return; // what is not seen is not dead
-        }
-        let seen = |want: &Want| want.up || self.health.contains_key(&want.instance);
-        let failed = |instance: &_| self.health.get(instance)?.health.is_dead(&self.config.heartbeat);
-        let dead = deaths(&self.desired, &self.observed, &failed, &seen);
-        for (instance, death) in dead {
-            self.report(&instance, What::Died(death.clone()));
-            let lived = self.lived(&instance, now);
-            self.depart(instance.clone(), true, now);
-            let Some(want) = self.desired.replace(&instance, &mut self.rng) else { continue };
-            let record = self.records.entry(want.number).or_default();
-            record.since = SystemTime::now();
-            record.restarts += 1;
-            record.pause.died(lived, self.config.restart_pause, now);
-            record.last_exit = Some(last_exit(&death));
-        }
-    }
-
-    /// How long the instance was ready; one that was so under an earlier balancer, for as long as can be.
-    fn lived(&self, instance: &InstanceId, now: Instant) -> Option<Duration> {
-        let since = self.health.get(instance).and_then(|life| life.ready_since);
-        let was_up = self.desired.wants().iter().any(|want| want.instance == *instance && want.up);
-        since.map(|since| now.duration_since(since)).or(was_up.then_some(Duration::MAX))
-    }
-
-    /// Lets an instance leave.
-    pub(super) fn depart(&mut self, instance: InstanceId, dead: bool, now: Instant) {
-        let deadline = now + self.config.drain_timeout;
-        self.health.remove(&instance);
-        self.leaving.insert(instance, Departure { deadline, dead, since: SystemTime::now() });
-    }
-
-    /// Has every desired instance that runs be watched, and forgets those that are gone.
-    fn attend(&mut self, now: Instant) {
-        for want in self.desired.wants() {
-            let runs = |instance: &&Instance| instance.id == want.instance && instance.address().is_some();
-            if self.observed.iter().any(|instance| runs(&instance))
-                && !self.health.contains_key(&want.instance)
-            {
-                let life =
-                    Life { health: Health::new(want.up, now), since: SystemTime::now(), ready_since: None };
-                self.health.insert(want.instance.clone(), life);
-                self.records.entry(want.number).or_default().refused = None;
-            }
-        }
-        let numbers: BTreeSet<Number> = self.desired.wants().iter().map(|want| want.number).collect();
-        self.records.retain(|number, _| numbers.contains(number));
-        if self.lists.under_way || self.outage.is_some() {
-            return; // the list is about to change
-        }
-        let listed: BTreeSet<InstanceId> = self.observed.iter().map(|instance| instance.id.clone()).collect();
-        self.leaving.retain(|instance, _| listed.contains(instance));
-        let desired = &self.desired;
-        self.replicas.retain(|instance, _| listed.contains(instance) || desired.has_instance(instance));
-    }
-
     /// Stores the desired set if it changed. A set that cannot be stored is kept alive all the same.
     async fn save(&mut self) {
         if self.saved.as_ref() == Some(&self.desired) {
             return;
         }
-        match self.store(self.desired.clone()).await {
-            Ok(()) => self.saved = Some(self.desired.clone()),
-            Err(error) => {
-                tracing::error!(%error, "the replicas go on, but a restart would not find all of them")
-            }
+        if let Err(error) = self.store(self.desired.clone()).await {
+            tracing::error!(%error, "the replicas go on, but a restart would not find all of them");
         }
     }
 
     /// Stores this set, off the loop's thread.
-    pub(super) async fn store(&self, desired: Desired) -> Result<(), StoreError> {
-        let (store, engine) = (self.store.clone(), self.engine.kind());
-        let saved = tokio::task::spawn_blocking(move || store.save(&Stored { engine, desired }));
-        saved.await.expect("saving does not panic")
-    }
-
-    /// Sends the heartbeats that are due.
-    fn heartbeats(&mut self, now: Instant) {
-        let rules = &self.config.heartbeat;
-        let under_way = self.health.values().filter(|life| life.health.due().is_none()).count();
-        let room =
-            self.config.heartbeat_concurrency.map_or(usize::MAX, |most| most.saturating_sub(under_way));
-        let due = self.health.iter_mut().filter(|(_, life)| life.health.due().is_some_and(|due| due <= now));
-        for (instance, life) in due.take(room) {
-            let address = self.observed.iter().find(|seen| seen.id == *instance).and_then(Instance::address);
-            life.health.begin(rules, self.rng.random(), now);
-            let (id, path, timeout) = (instance.clone(), self.config.heartbeat_path.clone(), rules.timeout);
-            let probe = self.probe.clone();
-            self.tasks.spawn(async move {
-                let answered = match address {
-                    Some(address) => probe.answers(address, &path, timeout).await,
-                    None => false,
-                };
-                Done::Probed(id, answered)
-            });
-        }
+    pub(super) async fn store(&mut self, desired: Desired) -> Result<(), StoreError> {
+        let (store, stored) = (self.store.clone(), Stored { engine: self.engine.kind(), desired });
+        let saving = tokio::task::spawn_blocking(move || store.save(&stored).map(|()| stored.desired));
+        self.saved = Some(saving.await.expect("saving does not panic")?);
+        Ok(())
     }
 
     /// Does what the plan says.
@@ -414,10 +295,14 @@ impl Fleet {
             leaving: &leaving.collect(),
             paused: &paused,
             busy: &self.busy.keys().cloned().collect(),
+            starting: &self.starting,
             now,
         };
         for action in plan(&self.desired, &world) {
             self.busy.insert(action.instance().clone(), None);
+            if let Action::Start(launch) = &action {
+                self.starting.insert(launch.instance.clone(), launch.name.clone());
+            }
             let engine = self.engine.clone();
             self.tasks.spawn(async move {
                 let result = match &action {
@@ -428,17 +313,6 @@ impl Fleet {
                 Done::Acted(action, result)
             });
         }
-    }
-
-    /// Asks those at once to which a connection failed.
-    fn suspect(&mut self) {
-        let now = now();
-        for (instance, life) in &mut self.health {
-            if self.replicas.get(instance).is_some_and(|replica| replica.take_failed_connects() > 0) {
-                life.health.hurry(now);
-            }
-        }
-        self.lists.wanted = true;
     }
 
     /// Whether the last list shows the effect of everything that was done.
@@ -467,22 +341,4 @@ impl Fleet {
         let list = (!self.lists.under_way).then_some(self.lists.next);
         heartbeats.chain(pauses).chain(drains).chain(calls).chain(list).min().unwrap_or(now + RELIST)
     }
-
-    /// Tells what happened to the replica that this instance plays.
-    pub(super) fn report(&self, instance: &InstanceId, what: What) {
-        let Some(want) = self.desired.wants().iter().find(|want| want.instance == *instance) else { return };
-        let event = Event { name: want.name.clone(), instance: instance.clone(), what };
-        match event.what {
-            What::Died(_) | What::StartRefused(_) => tracing::warn!("{event}"),
-            _ => tracing::info!("{event}"),
-        }
-    }
-}
-
-fn last_exit(death: &Death) -> LastExit {
-    let (code, out_of_memory) = match death {
-        Death::Exited { code, out_of_memory } => (*code, *out_of_memory),
-        Death::Vanished | Death::Heartbeats(_) => (None, false),
-    };
-    LastExit { reason: death.to_string(), code, out_of_memory, at: SystemTime::now() }
 }

@@ -1,0 +1,178 @@
+//! The lives of instances: which are watched, which are taken for dead, which leave, and what is told of them.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant, SystemTime},
+};
+
+use rand::RngExt;
+
+use super::{
+    clock::now,
+    desired::Want,
+    health::Health,
+    pause::Pause,
+    plan::deaths,
+    reconcile::{Done, Fleet},
+    view::LastExit,
+};
+use crate::{
+    engine::Instance,
+    event::{Death, Event, What},
+    name::{InstanceId, Number},
+};
+
+/// The restarts of one replica.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    /// Since when its present instance is wanted.
+    pub(super) since: SystemTime,
+    pub(super) restarts: u32,
+    pub(super) pause: Pause,
+    pub(super) last_exit: Option<LastExit>,
+    pub(super) refused: Option<String>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        let (restarts, pause) = (0, Pause::default());
+        Record { since: SystemTime::now(), restarts, pause, last_exit: None, refused: None }
+    }
+}
+
+/// One instance that runs, and since when it is what it is.
+#[derive(Clone, Debug)]
+pub(super) struct Life {
+    pub(super) health: Health,
+    pub(super) since: SystemTime,
+    pub(super) ready_since: Option<Instant>,
+}
+
+/// One instance that leaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Departure {
+    pub(super) deadline: Instant,
+    pub(super) dead: bool,
+    pub(super) since: SystemTime,
+}
+
+impl Fleet {
+    /// Gives the dead new instances and lets the old ones leave.
+    pub(super) fn bury(&mut self, now: Instant) {
+        if self.outage.is_some() {
+            return; // what is not seen is not dead
+        }
+        let seen = |want: &Want| want.up || self.health.contains_key(&want.instance);
+        let failed = |instance: &_| self.health.get(instance)?.health.is_dead(&self.config.heartbeat);
+        let dead = deaths(&self.desired, &self.observed, &failed, &seen);
+        for (instance, death) in dead {
+            self.report(&instance, What::Died(death.clone()));
+            let lived = self.lived(&instance, now);
+            self.depart(instance.clone(), true, now);
+            let Some(want) = self.desired.replace(&instance, &mut self.rng) else { continue };
+            let record = self.records.entry(want.number).or_default();
+            record.since = SystemTime::now();
+            record.restarts += 1;
+            record.pause.died(lived, self.config.restart_pause, now);
+            record.last_exit = Some(last_exit(&death));
+        }
+    }
+
+    /// How long the instance was ready; one that was so under an earlier balancer, for as long as can be.
+    fn lived(&self, instance: &InstanceId, now: Instant) -> Option<Duration> {
+        let since = self.health.get(instance).and_then(|life| life.ready_since);
+        let was_up = self.desired.wants().iter().any(|want| want.instance == *instance && want.up);
+        since.map(|since| now.duration_since(since)).or(was_up.then_some(Duration::MAX))
+    }
+
+    /// Lets an instance leave.
+    pub(super) fn depart(&mut self, instance: InstanceId, dead: bool, now: Instant) {
+        let deadline = now + self.config.drain_timeout;
+        self.health.remove(&instance);
+        self.leaving.insert(instance, Departure { deadline, dead, since: SystemTime::now() });
+    }
+
+    /// Has every desired instance that runs be watched, and forgets those that are gone.
+    pub(super) fn attend(&mut self, now: Instant) {
+        for want in self.desired.wants() {
+            let runs = |instance: &&Instance| instance.id == want.instance && instance.address().is_some();
+            if self.observed.iter().any(|instance| runs(&instance))
+                && !self.health.contains_key(&want.instance)
+            {
+                let life =
+                    Life { health: Health::new(want.up, now), since: SystemTime::now(), ready_since: None };
+                self.health.insert(want.instance.clone(), life);
+                self.records.entry(want.number).or_default().refused = None;
+            }
+        }
+        let numbers: BTreeSet<Number> = self.desired.wants().iter().map(|want| want.number).collect();
+        self.records.retain(|number, _| numbers.contains(number));
+        if self.lists.under_way || self.outage.is_some() {
+            return; // the list is about to change
+        }
+        let listed: BTreeSet<InstanceId> = self.observed.iter().map(|instance| instance.id.clone()).collect();
+        self.leaving.retain(|instance, _| listed.contains(instance));
+        let desired = &self.desired;
+        self.replicas.retain(|instance, _| listed.contains(instance) || desired.has_instance(instance));
+    }
+
+    /// Sends the heartbeats that are due.
+    pub(super) fn heartbeats(&mut self, now: Instant) {
+        let rules = &self.config.heartbeat;
+        let under_way = self.health.values().filter(|life| life.health.due().is_none()).count();
+        let room =
+            self.config.heartbeat_concurrency.map_or(usize::MAX, |most| most.saturating_sub(under_way));
+        let due = self.health.iter_mut().filter(|(_, life)| life.health.due().is_some_and(|due| due <= now));
+        for (instance, life) in due.take(room) {
+            let address = self.observed.iter().find(|seen| seen.id == *instance).and_then(Instance::address);
+            life.health.begin(rules, self.rng.random(), now);
+            let (id, path, timeout) = (instance.clone(), self.config.heartbeat_path.clone(), rules.timeout);
+            let probe = self.probe.clone();
+            self.tasks.spawn(async move {
+                let answered = match address {
+                    Some(address) => probe.answers(address, &path, timeout).await,
+                    None => false,
+                };
+                Done::Probed(id, answered)
+            });
+        }
+    }
+
+    pub(super) fn probed(&mut self, instance: &InstanceId, answered: bool) {
+        let Some(life) = self.health.get_mut(instance) else { return };
+        if life.health.end(answered, &self.config.heartbeat) {
+            (life.since, life.ready_since) = (SystemTime::now(), Some(now()));
+            self.desired.mark_up(instance);
+            self.report(instance, What::Ready);
+        }
+    }
+
+    /// Asks those at once to which a connection failed.
+    pub(super) fn suspect(&mut self) {
+        let now = now();
+        for (instance, life) in &mut self.health {
+            if self.replicas.get(instance).is_some_and(|replica| replica.take_failed_connects() > 0) {
+                life.health.hurry(now);
+            }
+        }
+        self.lists.wanted = true;
+    }
+
+    /// Tells what happened to the replica that this instance plays.
+    pub(super) fn report(&self, instance: &InstanceId, what: What) {
+        let Some(want) = self.desired.wants().iter().find(|want| want.instance == *instance) else { return };
+        let event = Event { name: want.name.clone(), instance: instance.clone(), what };
+        match event.what {
+            What::Died(_) | What::StartRefused(_) => tracing::warn!("{event}"),
+            _ => tracing::info!("{event}"),
+        }
+    }
+}
+
+fn last_exit(death: &Death) -> LastExit {
+    let (code, out_of_memory) = match death {
+        Death::Exited { code, out_of_memory } => (*code, *out_of_memory),
+        Death::Vanished | Death::Heartbeats(_) => (None, false),
+    };
+    LastExit { reason: death.to_string(), code, out_of_memory, at: SystemTime::now() }
+}
