@@ -17,6 +17,8 @@ mod plan;
 mod probe;
 mod publish;
 mod reconcile;
+#[cfg(test)]
+mod simulation;
 mod store;
 mod view;
 
