@@ -33,9 +33,15 @@ async fn a_name_that_a_foreign_container_has_is_an_error_and_that_container_is_l
         "{message}"
     );
     assert_eq!(balancer.rep().await, rep);
-    balancer.all_ready().await; // what is still being started is leaving, and shown until it is gone
-    until("all of it is undone", async || containers(&deployment.name) == before).await;
+    until("the other two are gone again", async || destroyed(&deployment.name) == 2).await;
+    assert_eq!(containers(&deployment.name), before);
     assert_eq!(shown(), as_made);
+}
+
+/// How many containers of the deployment there were that are gone.
+fn destroyed(deployment: &str) -> usize {
+    let label = format!("--filter=label=ringkeeper.deployment={deployment}");
+    docker(&["events", "--since=10m", "--until=0s", "--filter=event=destroy", &label]).lines().count()
 }
 
 #[tokio::test]
