@@ -8,12 +8,12 @@ use std::{
 use axum::{
     extract::{ConnectInfo, Request, State},
     http::{
-        HeaderMap, Method, StatusCode,
+        HeaderMap, HeaderValue, Method, StatusCode,
         header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE},
         uri::Authority,
     },
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use subtle::ConstantTimeEq;
 
@@ -70,22 +70,19 @@ impl Refusal {
 }
 
 impl Access {
-    /// Whether this call is let in. `open` says that reading needs no right.
-    fn check(
+    /// Whether this caller is let in. `open` says that reading needs no right.
+    fn check_caller(
         &self,
         method: &Method,
         headers: &HeaderMap,
         peer: SocketAddr,
         open: bool,
     ) -> Result<(), Refusal> {
-        let changes = *method != Method::GET && *method != Method::HEAD;
-        if changes || !open {
-            self.check_caller(headers, peer)?;
-        }
-        if changes { self.check_page(headers) } else { Ok(()) }
+        let reads = *method == Method::GET || *method == Method::HEAD;
+        if open && reads { Ok(()) } else { self.check_right(headers, peer) }
     }
 
-    fn check_caller(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Refusal> {
+    fn check_right(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Refusal> {
         let ip = peer.ip().to_canonical();
         let Some(Secret(token)) = &self.token else {
             let here = ip.is_loopback() || self.gateway == Some(ip);
@@ -98,6 +95,8 @@ impl Access {
         }
     }
 
+    /// Whether a call that changes something is none of a web page of another site.
+    ///
     /// A browser sends a page's call to other sites with any content it likes, but not with this type, this Host and no
     /// trace of where the page came from.
     fn check_page(&self, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -147,13 +146,26 @@ pub(super) async fn on_admin(
 }
 
 async fn guard(access: &Access, peer: SocketAddr, request: Request, next: Next, open: bool) -> Response {
-    let Err(why) = access.check(request.method(), request.headers(), peer, open) else {
-        return next.run(request).await;
-    };
-    tracing::warn!(%peer, method = %request.method(), path = request.uri().path(), %why, "a call was refused");
-    let mut response = refusal(request.uri().path(), why.status(), &why).into_response();
+    match access.check_caller(request.method(), request.headers(), peer, open) {
+        Ok(()) => next.run(request).await,
+        Err(why) => refuse(&request, why),
+    }
+}
+
+/// Lets a changing call through or not; only for paths and methods that there are.
+pub(super) async fn on_change(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    match access.check_page(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(why) => refuse(&request, why),
+    }
+}
+
+fn refuse(request: &Request, why: Refusal) -> Response {
+    let path = request.uri().path();
+    tracing::warn!(method = %request.method(), path, %why, "a call was refused");
+    let mut response = refusal(path, why.status(), &why);
     if why == Refusal::Token {
-        response.headers_mut().insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
 }
@@ -176,7 +188,8 @@ mod tests {
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        access.check(&method, &map, peer.parse().unwrap(), true)
+        access.check_caller(&method, &map, peer.parse().unwrap(), true)?;
+        if method == Method::GET { Ok(()) } else { access.check_page(&map) }
     }
 
     fn with(header: (&'static str, &'static str)) -> Vec<(&'static str, &'static str)> {

@@ -28,23 +28,24 @@ const BODY_LIMIT: usize = 64 * 1024;
 
 /// The calls of the assignment, for the traffic port, where the proxy hands them over.
 pub fn control(fleet: Handle, access: Arc<Access>) -> Router {
-    finish(assignments(fleet)).layer(from_fn_with_state(access, access::on_traffic))
+    finish(assignments(fleet, &access)).layer(from_fn_with_state(access, access::on_traffic))
 }
 
 /// These and everything of ours, for the admin listener.
 pub fn admin(fleet: Handle, access: Arc<Access>) -> Router {
     let own = Router::new()
         .route("/v1/pools/{pool}", get(v1::pool))
-        .route("/v1/down", post(v1::down))
+        .route("/v1/down", post(v1::down).route_layer(from_fn_with_state(access.clone(), access::on_change)))
         .with_state(fleet.clone());
-    finish(own.merge(assignments(fleet))).layer(from_fn_with_state(access, access::on_admin))
+    finish(own.merge(assignments(fleet, &access))).layer(from_fn_with_state(access, access::on_admin))
 }
 
-fn assignments(fleet: Handle) -> Router {
+fn assignments(fleet: Handle, access: &Arc<Access>) -> Router {
+    let changes = from_fn_with_state(access.clone(), access::on_change);
     Router::new()
         .route("/rep", get(assignment::rep))
-        .route("/add", post(assignment::add))
-        .route("/rm", delete(assignment::rm))
+        .route("/add", post(assignment::add).route_layer(changes.clone()))
+        .route("/rm", delete(assignment::rm).route_layer(changes))
         .with_state(fleet)
 }
 

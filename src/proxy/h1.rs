@@ -24,7 +24,7 @@ use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{
     Config, Links,
-    connections::{Connections, Outgoing, Sender, connect, handshake},
+    connections::{Blame, Connections, Outgoing, Sender, connect, handshake},
     exchange::{Answer, Exchange, Failure, Target, to_client, to_replica},
 };
 use crate::table::InFlight;
@@ -51,7 +51,7 @@ type Reply = Response<Either<Relayed, Full<Bytes>>>;
 /// Why a request got no response from a replica.
 enum SendError {
     /// Nothing of it was sent: here it is.
-    Unsent(Box<Request<Outgoing>>),
+    Unsent(Box<Request<Outgoing>>, Blame),
     /// It may have been executed.
     Failed(Failure),
 }
@@ -154,9 +154,11 @@ async fn send(
         match send_to(core, &claim, request).await {
             Ok((response, sender)) => return Ok((response, sender, claim)),
             Err(SendError::Failed(failure)) => return Err(failure),
-            Err(SendError::Unsent(unsent)) => {
-                claim.replica().count_failed_connect();
-                core.links.nudge.notify_one();
+            Err(SendError::Unsent(unsent, blame)) => {
+                if blame == Blame::Replica {
+                    claim.replica().count_failed_connect();
+                    core.links.nudge.notify_one();
+                }
                 request = *unsent;
             }
         }
@@ -175,15 +177,18 @@ async fn send_to(
         let idle = core.connections.take(claim.replica());
         let is_new = idle.is_none();
         let sender = match idle {
-            Some(sender) => Some(sender),
+            Some(sender) => Ok(sender),
             None => connect(claim.replica(), core.config.connect_timeout).await,
         };
-        let Some(mut sender) = sender else { return Err(SendError::Unsent(Box::new(request))) };
+        let mut sender = match sender {
+            Ok(sender) => sender,
+            Err(blame) => return Err(SendError::Unsent(Box::new(request), blame)),
+        };
         match timeout(core.config.response_timeout, sender.try_send_request(request)).await {
             Ok(Ok(response)) => return Ok((response, sender)),
             Err(_) => return Err(SendError::Failed(Failure::Late)),
             Ok(Err(mut error)) => match error.take_message() {
-                Some(unsent) if is_new => return Err(SendError::Unsent(Box::new(unsent))),
+                Some(unsent) if is_new => return Err(SendError::Unsent(Box::new(unsent), Blame::Replica)),
                 Some(unsent) => request = unsent,
                 None => return Err(SendError::Failed(Failure::Broken)),
             },
