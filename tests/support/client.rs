@@ -40,10 +40,11 @@ impl Client {
         Client { sender, host: address.to_string(), driver }
     }
 
-    /// The answer to one request; a body that is not empty is JSON.
+    /// The answer to one request. What a call that changes something has for a body, or any that is not empty, is
+    /// called JSON.
     pub async fn call(&mut self, method: &str, path: &str, body: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
-        if !body.is_empty() {
+        if method != "GET" && method != "HEAD" || !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
         self.send(request.body(Full::from(body.to_owned())).expect("a request")).await

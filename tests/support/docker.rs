@@ -14,15 +14,46 @@ pub fn docker(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Ids of the containers, in any state, that have all these labels.
-pub fn containers(labels: &[String]) -> Vec<String> {
-    let filters: Vec<String> = labels.iter().map(|label| format!("--filter=label={label}")).collect();
-    let mut arguments = vec!["ps", "--all", "--quiet", "--no-trunc"];
-    arguments.extend(filters.iter().map(String::as_str));
-    docker(&arguments).lines().map(str::to_owned).collect()
+/// A container of a deployment, as `docker ps` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Container {
+    pub id: String,
+    pub name: String,
+    /// `running`, `paused`, `exited` …
+    pub state: String,
+    /// The label of that name.
+    pub instance: String,
 }
 
-/// Removes the containers and the network of a test's deployment.
+/// The containers of a deployment, in any state, in the order of their ids.
+pub fn containers(deployment: &str) -> Vec<Container> {
+    let filter = format!("--filter=label=ringkeeper.deployment={deployment}");
+    let format = r#"{{.ID}} {{.Names}} {{.State}} {{.Label "ringkeeper.instance"}}"#;
+    let shown = docker(&["ps", "--all", "--no-trunc", &filter, "--format", format]);
+    let container = |line: &str| {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let [id, name, state, instance] = words.try_into().expect("four words");
+        Container { id, name, state, instance }
+    };
+    let mut containers: Vec<_> = shown.lines().map(container).collect();
+    containers.sort();
+    containers
+}
+
+/// The container that plays this instance.
+pub fn container_of(deployment: &str, instance: &str) -> Container {
+    let mut containers = containers(deployment).into_iter();
+    containers
+        .find(|container| container.instance == instance)
+        .unwrap_or_else(|| panic!("no container of {instance}"))
+}
+
+/// Whether a network of exactly this name is there.
+pub fn has_network(name: &str) -> bool {
+    docker(&["network", "ls", "--format", "{{.Name}}"]).lines().any(|network| network == name)
+}
+
+/// Removes the containers, the network and the volume of a test's deployment.
 pub fn remove_all_of(deployment: &str) {
     for label in ["ringkeeper.deployment", "ringkeeper.test"] {
         let filter = format!("--filter=label={label}={deployment}");
@@ -35,6 +66,7 @@ pub fn remove_all_of(deployment: &str) {
         }
     }
     run(&["network", "rm", deployment]);
+    run(&["volume", "rm", "--force", &format!("{deployment}-state")]);
 }
 
 fn run(arguments: &[&str]) -> Output {

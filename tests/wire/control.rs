@@ -173,6 +173,18 @@ async fn a_bad_payload_is_refused_for_the_first_reason_and_nothing_changes() {
 }
 
 #[tokio::test]
+async fn a_call_without_any_payload_is_a_bad_request() {
+    let deployment = Deployment::of_processes();
+    let balancer = deployment.start(&[]).await;
+    for (method, path) in [("POST", "/add"), ("DELETE", "/rm")] {
+        let request = http::Request::builder().method(method).uri(path).body("".into()).unwrap();
+        let answer = balancer.client().await.send(request).await;
+        assert_eq!((answer.status, &answer.json()["status"]), (400, &"failure".into()), "{}", answer.body);
+    }
+    assert_eq!(balancer.names().await.len(), 3);
+}
+
+#[tokio::test]
 async fn the_ring_takes_as_many_as_it_has_room_for() {
     let deployment = Deployment::of_processes();
     let balancer = deployment.start(&["--replicas", "2", "--virtual", "9", "--slots", "36"]).await;

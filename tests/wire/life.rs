@@ -152,8 +152,7 @@ async fn down_ends_a_running_balancer_and_forgets_the_set() {
     let mut balancer = deployment.start(&[]).await;
     let replicas = addresses(&balancer).await;
     balancer.call("POST", "/add", r#"{"n":1}"#).await;
-    let output =
-        deployment.command("down", &["--admin-listen", &balancer.admin.to_string()]).output().unwrap();
+    let output = deployment.command("down", &[]).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(balancer.ends().await.code(), Some(0));
     all_gone(&replicas).await;

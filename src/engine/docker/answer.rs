@@ -47,6 +47,7 @@ pub(super) fn gone_is_ok(result: Result<(), EngineError>) -> Result<(), EngineEr
             if why.contains("No such container")
                 || why.contains("is already in progress")
                 || why.contains("is not running")
+                || why.contains("same name as its current name")
                 || why.contains("No such network") =>
         {
             Ok(())

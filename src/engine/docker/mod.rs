@@ -199,7 +199,7 @@ impl DockerEngine {
         })
     }
 
-    /// Renames a container to `NAME--ID`. Ok if it is gone.
+    /// Renames a container to `NAME--ID`. Ok if it is gone, or called that already.
     async fn rename(&self, container: &str, name: &Name, instance: &str) -> Result<(), EngineError> {
         let options = RenameContainerOptions { name: format!("{name}--{instance}") };
         gone_is_ok(
@@ -218,6 +218,10 @@ impl DockerEngine {
 
     async fn stop_one(&self, instance: &InstanceId, how: Stop) -> Result<(), EngineError> {
         let _permit = self.operations.acquire().await.expect("the semaphore is never closed");
+        if how == Stop::Kill {
+            // First, since the engine renames nothing while it tears down: its successor would wait for that.
+            self.release_one(instance).await?;
+        }
         let Some(id) = self.find(instance).await?.and_then(|summary| summary.id) else { return Ok(()) };
         if how == Stop::Gracefully {
             let seconds = self.config.stop_timeout.as_secs_f64().ceil() as i32;

@@ -10,30 +10,26 @@ use crate::name::Deployment;
 
 /// Between two attempts to subscribe.
 const RECONNECT: Duration = Duration::from_millis(500);
-/// After an event, when to nudge again. The engine tells of a death some milliseconds before its list shows it.
-const ECHOES: [Duration; 4] = [
-    Duration::from_millis(5),
-    Duration::from_millis(20),
-    Duration::from_millis(100),
-    Duration::from_millis(500),
-];
+/// The pauses between further nudges after an event. The engine tells of a death before it tears the network down, and
+/// its list shows the death after that: 0.2 s later, or more where it has much to do.
+const ECHOES_MS: [u64; 11] = [5, 10, 20, 30, 40, 50, 60, 80, 100, 150, 200];
 
 /// Nudges at every event of the deployment's containers, and whenever events may have been missed. Never returns.
 pub(super) async fn watch(docker: Docker, deployment: Deployment, changed: Arc<Notify>) {
     loop {
         let mut events = Box::pin(docker.events(Some(options(&deployment))));
         changed.notify_one();
-        let mut echoes = [].iter();
+        let mut echoes = ECHOES_MS[..0].iter();
         loop {
             let echo = async {
                 match echoes.next() {
-                    Some(after) => sleep(*after).await,
+                    Some(after) => sleep(Duration::from_millis(*after)).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(_)) => echoes = ECHOES.iter(),
+                    Some(Ok(_)) => echoes = ECHOES_MS.iter(),
                     Some(Err(_)) | None => break,
                 },
                 () = echo => {}
