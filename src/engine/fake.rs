@@ -92,9 +92,21 @@ impl Faults {
     }
 }
 
+impl Call {
+    fn instance(&self) -> &InstanceId {
+        match self {
+            Call::Start(launch) => &launch.instance,
+            Call::Release(instance) | Call::Stop(instance, _) => instance,
+        }
+    }
+}
+
 impl FakeEngine {
+    /// # Panics
+    /// If a call for the same instance is under way: that is not in the contract.
     async fn call(&self, call: Call) -> Result<(), EngineError> {
         let daemon = self.daemon.clone();
+        let _until_answered = daemon.admit(self.deployment, call.instance());
         if let Some(witness) = &*daemon.witness.lock().expect("not poisoned") {
             witness(&call);
         }

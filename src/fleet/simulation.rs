@@ -19,7 +19,7 @@ mod stories;
 mod witness;
 
 /// The seeds that a plain `cargo test` runs.
-const SEEDS: Range<u64> = 0..200;
+const SEEDS: Range<u64> = 0..1000;
 
 #[test]
 fn whatever_happens_no_rule_is_broken_and_the_desired_set_is_reached() {

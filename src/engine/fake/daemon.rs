@@ -1,6 +1,7 @@
 //! What is behind the fake engine: the containers of all deployments.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard},
@@ -35,7 +36,21 @@ pub(super) struct Inside {
     faults: Faults,
     away: bool,
     rng: StdRng,
+    /// Whose calls are waited for.
+    under_way: BTreeSet<(&'static str, InstanceId)>,
     listeners: Vec<Arc<Notify>>,
+}
+
+/// A call that somebody waits for.
+pub(super) struct UnderWay {
+    daemon: Arc<Daemon>,
+    call: (&'static str, InstanceId),
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.daemon.inside().under_way.remove(&self.call);
+    }
 }
 
 impl Daemon {
@@ -48,6 +63,7 @@ impl Daemon {
             faults,
             away: false,
             rng,
+            under_way: BTreeSet::new(),
             listeners: Vec::new(),
         };
         Arc::new(Daemon { state: Mutex::new(inside), witness: Mutex::default() })
@@ -211,6 +227,13 @@ impl Daemon {
         } else {
             self.is_there()
         }
+    }
+
+    pub(super) fn admit(self: &Arc<Self>, deployment: &'static str, instance: &InstanceId) -> UnderWay {
+        let call = (deployment, instance.clone());
+        let alone = self.inside().under_way.insert(call.clone());
+        assert!(alone, "two calls at once for {instance}");
+        UnderWay { daemon: self.clone(), call }
     }
 
     async fn start(&self, deployment: &'static str, launch: &Launch) -> Result<(), EngineError> {
