@@ -66,14 +66,22 @@ impl Drop for Containers {
     fn drop(&mut self) {
         for deployment in [self.deployment.clone(), format!("{}-neighbour", self.deployment)] {
             for label in ["ringkeeper.deployment", "contract.of"] {
-                let found = try_docker(&["ps", "-aq", "--filter", &format!("label={label}={deployment}")]);
-                let ids: Vec<&str> = found.as_deref().unwrap_or_default().split_whitespace().collect();
-                if !ids.is_empty() {
-                    let _best_effort = try_docker(&[&["rm", "-f", "-v"], &ids[..]].concat());
-                }
+                remove_all(&format!("label={label}={deployment}"));
             }
             let _not_made = try_docker(&["network", "rm", &deployment]);
         }
+    }
+}
+
+/// Removes what has this label, until nothing has: what was half made when a test failed cannot be removed at once.
+fn remove_all(label: &str) {
+    for _ in 0..20 {
+        let found = try_docker(&["ps", "-aq", "--filter", label]).unwrap_or_default();
+        let ids: Vec<&str> = found.split_whitespace().collect();
+        if ids.is_empty() {
+            return;
+        }
+        let _best_effort = try_docker(&[&["rm", "-f", "-v"], &ids[..]].concat());
     }
 }
 

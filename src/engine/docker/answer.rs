@@ -40,6 +40,11 @@ pub(super) fn is_under_way(error: &EngineError) -> bool {
     matches!(error, EngineError::Refused { why, .. } if why.contains("is already in progress"))
 }
 
+/// Whether the engine has no such container: no more, or not yet.
+pub(super) fn is_missing(error: &EngineError) -> bool {
+    matches!(error, EngineError::Refused { why, .. } if why.contains("No such container"))
+}
+
 /// What is gone, or on its way, needs no stopping.
 pub(super) fn gone_is_ok(result: Result<(), EngineError>) -> Result<(), EngineError> {
     match result {

@@ -27,7 +27,7 @@ mod container;
 mod examine;
 mod watch;
 
-use answer::{explain, gone_is_ok, is_under_way, no_answer, refused, within};
+use answer::{explain, gone_is_ok, is_missing, is_under_way, no_answer, refused, within};
 pub use connect::{ConnectError, connect};
 pub use container::Limits;
 pub use examine::{Finding, examine};
@@ -126,16 +126,28 @@ impl DockerEngine {
 
     async fn start_one(&self, launch: &Launch) -> Result<(), EngineError> {
         let _permit = self.operations.acquire().await.expect("the semaphore is never closed");
-        let id = match self.find(&launch.instance).await? {
-            Some(summary) if container::has_ended(&summary) => return Ok(()),
-            Some(summary) => summary.id.unwrap_or_default(),
-            None => self.create(launch).await?,
-        };
-        let attempt = format!("start '{}'", launch.name);
-        match within(START_TIMEOUT, &attempt, self.docker.start_container(&id, None)).await {
+        let deadline = Instant::now() + ASK_TIMEOUT;
+        loop {
+            let id = match self.find(&launch.instance).await? {
+                Some(summary) if container::has_ended(&summary) => return Ok(()),
+                Some(summary) => summary.id.unwrap_or_default(),
+                None => self.create(launch).await?,
+            };
+            match self.run(&id, &launch.name).await {
+                // listed, and not made yet by the call that was cut off
+                Err(error) if is_missing(&error) && Instant::now() < deadline => sleep(SETTLE).await,
+                other => return other,
+            }
+        }
+    }
+
+    /// Runs the container, on a network that is made if it is missing.
+    async fn run(&self, id: &str, name: &Name) -> Result<(), EngineError> {
+        let attempt = format!("start '{name}'");
+        match within(START_TIMEOUT, &attempt, self.docker.start_container(id, None)).await {
             Err(EngineError::Refused { why, .. }) if container::is_missing_network(&why) => {
                 self.create_network().await?;
-                within(START_TIMEOUT, &attempt, self.docker.start_container(&id, None)).await
+                within(START_TIMEOUT, &attempt, self.docker.start_container(id, None)).await
             }
             other => other,
         }
@@ -222,33 +234,31 @@ impl DockerEngine {
             // First, since the engine renames nothing while it tears down: its successor would wait for that.
             self.release_one(instance).await?;
         }
-        let Some(id) = self.find(instance).await?.and_then(|summary| summary.id) else { return Ok(()) };
+        let deadline = Instant::now() + ASK_TIMEOUT;
+        while let Some(id) = self.find(instance).await?.and_then(|summary| summary.id) {
+            match self.end(&id, how).await {
+                // an earlier call that was cut off is still making or removing it
+                Err(error) if (is_under_way(&error) || is_missing(&error)) && Instant::now() < deadline => {
+                    sleep(SETTLE).await;
+                }
+                other => return other,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the container and removes it.
+    async fn end(&self, id: &str, how: Stop) -> Result<(), EngineError> {
         if how == Stop::Gracefully {
             let seconds = self.config.stop_timeout.as_secs_f64().ceil() as i32;
             let options = StopContainerOptionsBuilder::default().t(seconds).build();
             let deadline = self.config.stop_timeout + ASK_TIMEOUT;
             gone_is_ok(
-                within(deadline, "stop a container", self.docker.stop_container(&id, Some(options))).await,
+                within(deadline, "stop a container", self.docker.stop_container(id, Some(options))).await,
             )?;
         }
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        let removed = self.docker.remove_container(&id, Some(options));
-        match within(START_TIMEOUT, "remove a container", removed).await {
-            Err(error) if is_under_way(&error) => self.removed(instance).await,
-            other => gone_is_ok(other),
-        }
-    }
-
-    /// Waits for a removal that an earlier call began.
-    async fn removed(&self, instance: &InstanceId) -> Result<(), EngineError> {
-        let gone = async {
-            while self.find(instance).await?.is_some() {
-                sleep(SETTLE).await;
-            }
-            Ok(())
-        };
-        let late = |_| Err(refused("remove a container", "its removal does not come to an end".into()));
-        timeout(ASK_TIMEOUT, gone).await.unwrap_or_else(late)
+        within(START_TIMEOUT, "remove a container", self.docker.remove_container(id, Some(options))).await
     }
 
     /// Outside of compose the network is ours to make, and to label.
