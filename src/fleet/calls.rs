@@ -47,9 +47,14 @@ impl Fleet {
         self.waiting.iter().any(|waiting| matches!(waiting, Waiting::Ended))
     }
 
+    /// Whether everything is being taken down. The set is stored until it is: a balancer that dies halfway has not lost it.
+    pub(super) fn is_going_down(&self) -> bool {
+        self.waiting.iter().any(|waiting| matches!(waiting, Waiting::Down { .. }))
+    }
+
     /// Makes the change that a call asks for, or answers why not.
     pub(super) async fn take_call(&mut self, call: Call) {
-        let going_down = self.waiting.iter().any(|waiting| matches!(waiting, Waiting::Down { .. }));
+        let going_down = self.is_going_down();
         match call {
             Call::Add(_, _, reply) | Call::Remove(_, _, reply) if going_down => {
                 answer(reply, Err(CallError::Stopping))

@@ -261,7 +261,7 @@ impl Fleet {
 
     /// Stores the desired set if it changed. A set that cannot be stored is kept alive all the same.
     async fn save(&mut self) {
-        if self.saved.as_ref() == Some(&self.desired) {
+        if self.saved.as_ref() == Some(&self.desired) || self.is_going_down() {
             return;
         }
         if let Err(error) = self.store(self.desired.clone()).await {
