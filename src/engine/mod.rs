@@ -31,7 +31,7 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 ///   [`EngineError::NameTaken`].
 /// - After `stop` returned Ok the instance is not listed any more.
 /// - [`changed`](Engine::changed) returns when something may have changed: a hint that may come early, late, merged
-///   with others or not at all. Nothing that happened before a call is missed by a call made after it.
+///   with others or not at all. What the engine has learnt of between two calls is not lost to the second.
 /// - Nothing that is not of the deployment is ever touched.
 pub trait Engine: Send + Sync + 'static {
     /// Which engine this is.
