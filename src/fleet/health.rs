@@ -67,9 +67,12 @@ impl Health {
         became_ready
     }
 
-    /// Has the next heartbeat be sent at once, if none is under way.
+    /// Has the next heartbeat be sent at once, unless the last one failed: many suspicions within an interval make one
+    /// failed heartbeat, not a death.
     pub fn hurry(&mut self, now: Instant) {
-        self.next = self.next.min(now);
+        if self.failed == 0 {
+            self.next = self.next.min(now);
+        }
     }
 
     /// Whether requests may be sent to it.
@@ -141,6 +144,18 @@ mod tests {
         assert_eq!(health.due(), Some(now + Duration::from_millis(900)));
         health.hurry(now);
         assert_eq!(health.due(), Some(now));
+    }
+
+    /// A full backlog refuses connections for a moment: every refusal hurried a heartbeat, and three of those within
+    /// milliseconds killed a replica that was only busy.
+    #[test]
+    fn suspicions_do_not_hurry_a_death() {
+        let now = Instant::now();
+        let mut health = Health::new(true, now);
+        health.begin(&RULES, 0.0, now);
+        health.end(false, &RULES);
+        health.hurry(now);
+        assert_eq!(health.due(), Some(now + Duration::from_secs(1)));
     }
 
     #[test]
