@@ -55,13 +55,14 @@ fn finish(router: Router) -> Router {
     router.fallback(async || StatusCode::NOT_FOUND).layer(from_fn(worded))
 }
 
-/// Gives the framework's bare refusals (no such path, wrong method) a body that
+/// Gives the framework's bare refusals (no such path, one that is no text, wrong method) a body that
 /// says what is wrong.
 async fn worded(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let response = next.run(request).await;
     let detail = match response.status() {
         StatusCode::NOT_FOUND if !is_ours(&response) => "there is nothing at this path",
+        StatusCode::BAD_REQUEST if !is_ours(&response) => "the path of this call cannot be read",
         StatusCode::METHOD_NOT_ALLOWED => "this path does not know that method; 'Allow' says which it knows",
         _ => return response,
     };
