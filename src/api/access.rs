@@ -98,9 +98,12 @@ impl Access {
     /// Whether a call that changes something is none of a web page of another site.
     ///
     /// A browser sends a page's call to other sites with any content it likes, but not with this type, this Host and no
-    /// trace of where the page came from.
+    /// trace of where the page came from. A field that is given twice counts as neither of its values.
     fn check_page(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |name| {
+            let mut values = headers.get_all(name).iter();
+            values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
+        };
         let media_type = text(CONTENT_TYPE.as_str()).and_then(|value| value.split(';').next()).map(str::trim);
         if !media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
             return Err(Refusal::ContentType);
@@ -108,11 +111,14 @@ impl Access {
         let host = text(HOST.as_str()).ok_or(Refusal::Host)?;
         let own = |origin: &str| origin.split_once("://").is_some_and(|(_, authority)| authority == host);
         if headers.contains_key(ORIGIN) && !text(ORIGIN.as_str()).is_some_and(own)
-            || text("sec-fetch-site") == Some("cross-site")
+            || headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site")
         {
             return Err(Refusal::CrossSite);
         }
         let authority: Authority = host.parse().map_err(|_| Refusal::Host)?;
+        if host.contains('@') {
+            return Err(Refusal::Host); // a Host has no user (RFC 9110, section 7.2)
+        }
         let name = authority.host();
         let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
         let named = || std::iter::once("localhost").chain(self.hosts.iter().map(String::as_str));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::Request,
     http::StatusCode,
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -15,6 +15,7 @@ use crate::fleet::Handle;
 
 mod access;
 mod assignment;
+mod body;
 mod payload;
 mod pipe;
 mod v1;
@@ -23,12 +24,11 @@ pub mod wire;
 pub use access::{Access, Secret};
 pub use pipe::{Peer, Pipes};
 
-/// The longest body of a call, in bytes.
-const BODY_LIMIT: usize = 64 * 1024;
-
 /// The calls of the assignment, for the traffic port, where the proxy hands them over.
 pub fn control(fleet: Handle, access: Arc<Access>) -> Router {
-    finish(assignments(fleet, &access)).layer(from_fn_with_state(access, access::on_traffic))
+    finish(assignments(fleet, &access))
+        .layer(from_fn_with_state(access, access::on_traffic))
+        .layer(from_fn(body::read))
 }
 
 /// These and everything of ours, for the admin listener.
@@ -37,7 +37,9 @@ pub fn admin(fleet: Handle, access: Arc<Access>) -> Router {
         .route("/v1/pools/{pool}", get(v1::pool))
         .route("/v1/down", post(v1::down).route_layer(from_fn_with_state(access.clone(), access::on_change)))
         .with_state(fleet.clone());
-    finish(own.merge(assignments(fleet, &access))).layer(from_fn_with_state(access, access::on_admin))
+    finish(own.merge(assignments(fleet, &access)))
+        .layer(from_fn_with_state(access, access::on_admin))
+        .layer(from_fn(body::read))
 }
 
 fn assignments(fleet: Handle, access: &Arc<Access>) -> Router {
@@ -50,20 +52,18 @@ fn assignments(fleet: Handle, access: &Arc<Access>) -> Router {
 }
 
 fn finish(router: Router) -> Router {
-    router
-        .fallback(async || StatusCode::NOT_FOUND)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn(worded))
+    router.fallback(async || StatusCode::NOT_FOUND).layer(from_fn(worded))
 }
 
-/// Gives the framework's bare refusals (no such path, wrong method, body too long) a body that says what is wrong.
+/// Gives the framework's bare refusals (no such path, one that is no text, wrong method) a body that
+/// says what is wrong.
 async fn worded(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let response = next.run(request).await;
     let detail = match response.status() {
-        StatusCode::NOT_FOUND if is_bare(&response) => "there is nothing at this path",
+        StatusCode::NOT_FOUND if !is_ours(&response) => "there is nothing at this path",
+        StatusCode::BAD_REQUEST if !is_ours(&response) => "the path of this call cannot be read",
         StatusCode::METHOD_NOT_ALLOWED => "this path does not know that method; 'Allow' says which it knows",
-        StatusCode::PAYLOAD_TOO_LARGE => "the body of a call has 64 KiB at most",
         _ => return response,
     };
     let mut worded = wire::refusal(&path, response.status(), &detail).into_response();
@@ -73,6 +73,7 @@ async fn worded(request: Request, next: Next) -> Response {
     worded
 }
 
-fn is_bare(response: &Response) -> bool {
-    !response.headers().contains_key(axum::http::header::CONTENT_TYPE)
+fn is_ours(response: &Response) -> bool {
+    let media_type = response.headers().get(axum::http::header::CONTENT_TYPE);
+    media_type.is_some_and(|media_type| media_type.as_bytes().ends_with(b"json"))
 }

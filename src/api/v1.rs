@@ -2,6 +2,7 @@
 
 use axum::{
     Json,
+    body::Bytes,
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -18,7 +19,11 @@ pub(super) async fn pool(State(fleet): State<Handle>, Path(name): Path<String>) 
     Json(Pool::from(&*view)).into_response()
 }
 
-pub(super) async fn down(State(fleet): State<Handle>) -> Response {
+pub(super) async fn down(State(fleet): State<Handle>, body: Bytes) -> Response {
+    if !body.is_empty() {
+        let detail = "this call takes everything down and has no payload";
+        return Problem::of(StatusCode::BAD_REQUEST, &detail).into_response();
+    }
     match fleet.down().await {
         Ok(_) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => Problem::of(StatusCode::SERVICE_UNAVAILABLE, &error).into_response(),

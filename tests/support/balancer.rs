@@ -138,6 +138,14 @@ impl Balancer {
         within(PATIENCE, "the balancer ends", async || self.process.try_wait().expect("a child")).await
     }
 
+    /// How much of its memory is resident, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
+        let resident =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        resident.expect("a process has a size").parse().expect("a number")
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.process)
     }

@@ -4,6 +4,7 @@
 mod support;
 
 mod control;
+mod hostile;
 mod life;
 mod origin;
 mod relay;
