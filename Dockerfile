@@ -3,6 +3,7 @@
 # Targets ringkeeper-host and ringkeeper-server-host copy what `make build` left in dist/. They come first because the
 # legacy builder builds every stage above its target. Targets ringkeeper and ringkeeper-server need nothing but Docker:
 #   docker build --target ringkeeper -t ringkeeper .
+# (with the legacy builder, `make images`, which gives it what the stages above them copy)
 ARG RUST_IMAGE=rust:1-bookworm
 
 FROM scratch AS balancer

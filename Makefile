@@ -10,6 +10,8 @@ PRESET     ?=
 HASH       ?=
 # The token of the control API; needed where BIND is no loopback address.
 ADMIN_TOKEN ?=
+# 1 takes over the replicas of a balancer whose state (a volume) is lost.
+ADOPT      ?=
 # The tag of the images; the tests have one of their own.
 IMAGE_TAG  ?= latest
 
@@ -17,7 +19,7 @@ IMAGE_TAG  ?= latest
 settings = DEPLOYMENT='$(DEPLOYMENT)' BIND='$(BIND)' PORT='$(PORT)' ADMIN_PORT='$(ADMIN_PORT)' \
   IMAGE_TAG='$(IMAGE_TAG)' RINGKEEPER_IMAGE='ringkeeper-server:$(IMAGE_TAG)' \
   RINGKEEPER_REPLICAS='$(N)' RINGKEEPER_PRESET='$(PRESET)' RINGKEEPER_HASH='$(HASH)' \
-  RINGKEEPER_ADMIN_TOKEN='$(ADMIN_TOKEN)'
+  RINGKEEPER_ADMIN_TOKEN='$(ADMIN_TOKEN)' RINGKEEPER_ADOPT='$(ADOPT)'
 
 .DEFAULT_GOAL := up
 .PHONY: up stop logs build images test test-long clean help
@@ -52,5 +54,6 @@ help: ## this list
 	@echo
 	@echo "  Settings: N=3 PRESET=assignment HASH=quadratic|prime|sha256|xxh3"
 	@echo "            PORT=5000 ADMIN_PORT=5001 BIND=127.0.0.1 DEPLOYMENT=ringkeeper"
+	@echo "            ADOPT=1 (takes over the replicas whose balancer's state is lost; for 'make' and 'make stop')"
 	@echo "            ADMIN_TOKEN=… (BIND=0.0.0.0 needs one)"
 	@echo "  A DEPLOYMENT given to 'make' has to be given to 'make stop' and 'make logs' too."

@@ -19,6 +19,9 @@ if [ -z "$why" ]; then
     make/binaries.sh
 else
     say "building inside Docker, since $why; the first time takes minutes"
+    # the legacy builder builds the stages that copy these too, though nobody asks for them
+    mkdir -p dist/state
+    for name in ringkeeper ringkeeper-server; do [ -e "dist/$name" ] || : >"dist/$name"; done
 fi
 build() { docker build "$@" -t "$image:$tag" .; }
 for image in ringkeeper ringkeeper-server; do

@@ -9,7 +9,7 @@ for part in fmt clippy; do
 done
 # What `make` was given is no setting of the tests, which start balancers and replicas of their own.
 for name in $(env | sed -n 's/^\(RINGKEEPER_[A-Z_]*\)=.*/\1/p') \
-    DEPLOYMENT BIND PORT ADMIN_PORT ADMIN_TOKEN N PRESET HASH IMAGE_TAG MAKEFLAGS MFLAGS; do
+    DEPLOYMENT BIND PORT ADMIN_PORT ADMIN_TOKEN ADOPT N PRESET HASH IMAGE_TAG MAKEFLAGS MFLAGS; do
     unset "$name"
 done
 cargo_settings

@@ -7,14 +7,15 @@ use std::{
 };
 
 /// Each module with those of ours that it may import. Whoever is not named may be imported by `main` and the tests only.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("name", &[]),
     ("event", &["name"]),
     ("ring", &["name"]),
     ("table", &["name", "ring"]),
+    ("limits", &[]),
     ("engine", &["name"]),
-    ("fleet", &["name", "event", "ring", "table", "engine"]),
-    ("proxy", &["name", "ring", "table"]),
+    ("fleet", &["name", "event", "ring", "table", "limits", "engine"]),
+    ("proxy", &["name", "ring", "table", "limits"]),
     ("api", &["name", "event", "table", "fleet"]),
     ("telemetry", &["name", "event", "table"]),
     ("config", &["name", "ring", "engine", "fleet", "proxy", "api"]),

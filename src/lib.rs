@@ -20,6 +20,8 @@ pub mod event;
 pub mod ring;
 /// The snapshot: what requests read.
 pub mod table;
+/// What this process may use of the system.
+pub mod limits;
 /// What runs replicas: Docker, child processes.
 pub mod engine;
 /// Keeps the desired replicas alive.

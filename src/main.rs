@@ -14,10 +14,10 @@ use ringkeeper::{
         status::{self, StatusArgs},
     },
     config::{Args, Config, source},
+    limits,
     run::{Bound, run},
     telemetry,
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A load balancer that owns its replicas: it routes requests over a hash ring, and creates, watches, heals and removes
@@ -73,7 +73,7 @@ fn execute() -> anyhow::Result<()> {
 
 fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::start();
-    raise_file_limit();
+    limits::raise_file_limit();
     runtime()?.block_on(async {
         let stop = stop_signal()?;
         let bound = Bound::bind(&config).await?;
@@ -86,15 +86,6 @@ fn take_down(config: Config) -> anyhow::Result<()> {
     runtime()?.block_on(down::run(config))?;
     writeln!(stdout(), "nothing of the deployment is left")?;
     Ok(())
-}
-
-/// As many file descriptors as the system lets us have: each request in flight needs two.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, limit = limit.current, "the limit of open files stays as it is");
-    }
 }
 
 /// The runtime of everything but the data plane, which brings its own.

@@ -181,7 +181,10 @@ impl Harness for Containers {
     }
 
     fn answers(&self, address: SocketAddr) -> BoxFuture<'_, bool> {
-        HttpProbe.answers(address, "/heartbeat", Duration::from_secs(1))
+        HttpProbe
+            .answers(address, "/heartbeat", Duration::from_secs(1))
+            .map(|answer| answer == Some(true))
+            .boxed()
     }
 
     fn create_only<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, bool> {

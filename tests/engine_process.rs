@@ -92,7 +92,10 @@ impl Harness for Processes {
     }
 
     fn answers(&self, address: SocketAddr) -> BoxFuture<'_, bool> {
-        HttpProbe.answers(address, "/heartbeat", Duration::from_secs(1))
+        HttpProbe
+            .answers(address, "/heartbeat", Duration::from_secs(1))
+            .map(|answer| answer == Some(true))
+            .boxed()
     }
 
     fn create_only<'a>(&'a self, _: &'a Launch) -> BoxFuture<'a, bool> {
@@ -128,7 +131,9 @@ fn the_children_die_with_the_engine() {
             until("it listens", async || harness.answers(*address).await).await;
         }
         drop((engine, harness));
-        let gone = async |address| !HttpProbe.answers(address, "/heartbeat", Duration::from_secs(1)).await;
+        let gone = async |address| {
+            HttpProbe.answers(address, "/heartbeat", Duration::from_secs(1)).await == Some(false)
+        };
         for address in addresses {
             until("its child is gone", async || gone(address).await).await;
         }

@@ -41,7 +41,7 @@ fn answer(result: Result<Arc<View>, CallError>) -> Response {
     };
     let status = match &error {
         CallError::Change(_) => StatusCode::BAD_REQUEST,
-        CallError::Refused(_) | CallError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        CallError::Refused(_) | CallError::Store(_) | CallError::Left(_) => StatusCode::INTERNAL_SERVER_ERROR,
         CallError::Slow { .. } => StatusCode::GATEWAY_TIMEOUT,
         CallError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
     };

@@ -1,6 +1,9 @@
 //! Calls of a running balancer's admin listener.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -11,7 +14,7 @@ use http::{
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 
 use crate::api::Secret;
 
@@ -26,6 +29,17 @@ pub(super) fn reachable(admin: SocketAddr) -> SocketAddr {
 
 /// The status and the body of the answer to a call without a body of its own.
 pub(super) async fn call(
+    admin: SocketAddr,
+    token: Option<&Secret>,
+    method: Method,
+    path: &str,
+    deadline: Duration,
+) -> anyhow::Result<(StatusCode, Bytes)> {
+    let called = timeout(deadline, exchange(admin, token, method, path)).await;
+    called.with_context(|| format!("the balancer on {admin} does not answer within {deadline:?}"))?
+}
+
+async fn exchange(
     admin: SocketAddr,
     token: Option<&Secret>,
     method: Method,

@@ -35,8 +35,9 @@ async fn through_the_balancer(config: &Config) -> anyhow::Result<()> {
     let admin = Store::announced(&config.state_dir).with_context(|| {
         format!("a balancer has the state directory {state_dir}, and does not say where it listens")
     })?;
-    let called =
-        client::call(client::reachable(admin), config.access.token.as_ref(), Method::POST, "/v1/down").await;
+    let (admin, token) = (client::reachable(admin), config.access.token.as_ref());
+    let patience = config.fleet.drain_timeout + config.docker.stop_timeout + END_TIMEOUT;
+    let called = client::call(admin, token, Method::POST, "/v1/down", patience).await;
     let (status, body) = called.with_context(|| format!("a balancer has the state directory {state_dir}"))?;
     if !status.is_success() {
         bail!("the balancer answers {status}: {}", String::from_utf8_lossy(&body).trim());

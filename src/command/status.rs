@@ -21,6 +21,9 @@ use crate::{
 /// Between two looks while waiting.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What a call may take at the least, however little time is left.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// Show the replicas of a running balancer.
 #[derive(clap::Args, Clone, Debug)]
 pub struct StatusArgs {
@@ -47,7 +50,7 @@ pub async fn run(args: StatusArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let deadline = Instant::now() + args.timeout;
     let (admin, token) = (client::reachable(args.admin_listen), args.token.token()?);
     loop {
-        let answer = ask(admin, token.as_ref()).await;
+        let answer = ask(admin, token.as_ref(), deadline).await;
         let ready = answer
             .as_ref()
             .is_ok_and(|(_, pool)| pool.replicas.iter().all(|replica| replica.state == "ready"));
@@ -64,8 +67,9 @@ pub async fn run(args: StatusArgs, out: &mut impl Write) -> anyhow::Result<()> {
     }
 }
 
-async fn ask(admin: SocketAddr, token: Option<&Secret>) -> anyhow::Result<(String, Pool)> {
-    let (status, body) = client::call(admin, token, Method::GET, "/v1/pools/default").await?;
+async fn ask(admin: SocketAddr, token: Option<&Secret>, deadline: Instant) -> anyhow::Result<(String, Pool)> {
+    let left = deadline.saturating_duration_since(Instant::now()).max(SHORTEST);
+    let (status, body) = client::call(admin, token, Method::GET, "/v1/pools/default", left).await?;
     let text = String::from_utf8_lossy(&body).into_owned();
     ensure!(status.is_success(), "the balancer answers {status}: {}", text.trim());
     let pool = serde_json::from_str(&text).context("that is no Ringkeeper on this address")?;

@@ -117,6 +117,12 @@ impl ProcessEngine {
             .stdout(Stdio::from(std::io::stderr()))
             .kill_on_drop(true)
             .process_group(0); // a Ctrl-C in the terminal is the balancer's alone
+        // settings of ours, a token among them, are none of the replica's business
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"RINGKEEPER_"))
+        {
+            command.env_remove(name);
+        }
         die_with_parent(&mut command);
         command
     }

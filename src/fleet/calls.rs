@@ -109,6 +109,8 @@ impl Fleet {
         }
         let gone: Vec<InstanceId> =
             self.desired.take(|want| leaves(&want.name)).into_iter().map(|want| want.instance).collect();
+        let numbers: Vec<_> = self.desired.wants().iter().map(|want| want.number).collect();
+        self.records.retain(|number, _| numbers.contains(number)); // a number that is free has no past
         for instance in gone {
             self.depart(instance, false, now);
         }
@@ -169,13 +171,9 @@ impl Fleet {
             self.waiting.push(Waiting::Down { reply });
             return;
         }
-        if let Err(error) = self.engine.clear().await {
-            tracing::warn!(%error, "something of the deployment is left on the engine");
-        }
-        if let Err(error) = self.store.clear() {
-            tracing::warn!(%error, "the state is left behind");
-        }
-        answer(reply, Ok(self.view.borrow().clone()));
+        let cleared = self.engine.clear().await.map_err(|error| CallError::Left(error.to_string()));
+        let forgotten = self.store.clear().map_err(|error| CallError::Left(error.to_string()));
+        answer(reply, cleared.and(forgotten).map(|()| self.view.borrow().clone()));
         self.waiting.push(Waiting::Ended);
     }
 }

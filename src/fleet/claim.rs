@@ -15,7 +15,7 @@ pub enum ClaimError {
     /// Another state directory's balancer made them.
     #[error(
         "there are {count} replicas of this deployment that another balancer made (owner {owner}), so nothing was \
-         touched. If that balancer or its state directory is gone, start once with --adopt to take them over; \
+         touched. If that balancer or its state directory is gone, start once with --adopt (make ADOPT=1) to take them over; \
          else give this one another --deployment"
     )]
     Owned {

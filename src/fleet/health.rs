@@ -67,6 +67,11 @@ impl Health {
         became_ready
     }
 
+    /// Notes that the heartbeat could not be sent: it says nothing.
+    pub fn skip(&mut self) {
+        self.under_way = false;
+    }
+
     /// Has the next heartbeat be sent at once, unless the last one failed: many suspicions within an interval make one
     /// failed heartbeat, not a death.
     pub fn hurry(&mut self, now: Instant) {

@@ -122,8 +122,10 @@ impl Fleet {
         let under_way = self.health.values().filter(|life| life.health.due().is_none()).count();
         let room =
             self.config.heartbeat_concurrency.map_or(usize::MAX, |most| most.saturating_sub(under_way));
-        let due = self.health.iter_mut().filter(|(_, life)| life.health.due().is_some_and(|due| due <= now));
-        for (instance, life) in due.take(room) {
+        let due = |life: &Life| life.health.due().filter(|due| *due <= now);
+        let mut waiting: Vec<_> = self.health.iter_mut().filter(|(_, life)| due(life).is_some()).collect();
+        waiting.sort_by_key(|(_, life)| due(life)); // whoever has waited longest
+        for (instance, life) in waiting.into_iter().take(room) {
             let address = self.observed.iter().find(|seen| seen.id == *instance).and_then(Instance::address);
             life.health.begin(rules, self.rng.random(), now);
             let (id, path, timeout) = (instance.clone(), self.config.heartbeat_path.clone(), rules.timeout);
@@ -131,15 +133,19 @@ impl Fleet {
             self.tasks.spawn(async move {
                 let answered = match address {
                     Some(address) => probe.answers(address, &path, timeout).await,
-                    None => false,
+                    None => Some(false),
                 };
                 Done::Probed(id, answered)
             });
         }
     }
 
-    pub(super) fn probed(&mut self, instance: &InstanceId, answered: bool) {
+    pub(super) fn probed(&mut self, instance: &InstanceId, answered: Option<bool>) {
         let Some(life) = self.health.get_mut(instance) else { return };
+        let Some(answered) = answered else {
+            tracing::warn!("a heartbeat could not be sent for want of descriptors or ports of our own");
+            return life.health.skip();
+        };
         if life.health.end(answered, &self.config.heartbeat) {
             (life.since, life.ready_since) = (SystemTime::now(), Some(now()));
             self.desired.mark_up(instance);

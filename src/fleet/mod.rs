@@ -100,6 +100,9 @@ pub enum CallError {
         /// How long was waited.
         after: Duration,
     },
+    /// The replicas are gone, but something else could not be removed.
+    #[error("the replicas are gone, but something is left: {0}")]
+    Left(String),
     /// The balancer is stopping.
     #[error("the balancer is stopping")]
     Stopping,

@@ -10,10 +10,17 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
+use crate::limits::is_own_want;
+
 /// A way to ask an instance whether it lives.
 pub trait Probe: Send + Sync + 'static {
-    /// Whether it answers in time that it does.
-    fn answers<'a>(&'a self, address: SocketAddr, path: &'a str, deadline: Duration) -> BoxFuture<'a, bool>;
+    /// Whether it answers in time that it does; `None` where it could not be asked for want of something of our own.
+    fn answers<'a>(
+        &'a self,
+        address: SocketAddr,
+        path: &'a str,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Option<bool>>;
 }
 
 /// `GET path` on a new connection, to be answered with a status from 200 to 299.
@@ -21,13 +28,29 @@ pub trait Probe: Send + Sync + 'static {
 pub struct HttpProbe;
 
 impl Probe for HttpProbe {
-    fn answers<'a>(&'a self, address: SocketAddr, path: &'a str, deadline: Duration) -> BoxFuture<'a, bool> {
-        timeout(deadline, ask(address, path)).map(|answer| matches!(answer, Ok(Ok(true)))).boxed()
+    fn answers<'a>(
+        &'a self,
+        address: SocketAddr,
+        path: &'a str,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Option<bool>> {
+        timeout(deadline, connect_and_ask(address, path)).map(|asked| asked.unwrap_or(Some(false))).boxed()
     }
 }
 
-async fn ask(address: SocketAddr, path: &str) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(address).await?;
+async fn connect_and_ask(address: SocketAddr, path: &str) -> Option<bool> {
+    match TcpStream::connect(address).await {
+        Ok(stream) => Some(ask(stream, address, path).await.unwrap_or(false)),
+        Err(error) if is_own_want(&error) => None,
+        Err(_) => Some(false),
+    }
+}
+
+async fn ask(
+    stream: TcpStream,
+    address: SocketAddr,
+    path: &str,
+) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
     let asked = sender.send_request(request);
@@ -64,7 +87,7 @@ mod tests {
         });
         let answered = HttpProbe.answers(address, "/heartbeat", Duration::from_millis(300)).await;
         server.abort();
-        answered
+        answered.expect("descriptors and ports")
     }
 
     #[tokio::test]
@@ -79,6 +102,6 @@ mod tests {
     #[tokio::test]
     async fn a_closed_port_does_not_answer() {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        assert!(!HttpProbe.answers(closed, "/heartbeat", Duration::from_secs(1)).await);
+        assert_eq!(HttpProbe.answers(closed, "/heartbeat", Duration::from_secs(1)).await, Some(false));
     }
 }

@@ -91,6 +91,17 @@ pub enum FleetError {
     /// The instances are another's.
     #[error(transparent)]
     Claim(#[from] ClaimError),
+    /// The set that is there does not fit on the configured ring.
+    #[error(
+        "there are {there} replicas, and the ring has room for {room}: start with a larger ring (--slots, --virtual), or \
+         take replicas away with the old one first"
+    )]
+    NoRoom {
+        /// How many there are.
+        there: usize,
+        /// How many fit.
+        room: usize,
+    },
     /// The first set could not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -108,7 +119,7 @@ pub(super) struct Lists {
 /// What a task reports.
 pub(super) enum Done {
     Listed(Result<Vec<Instance>, EngineError>),
-    Probed(InstanceId, bool),
+    Probed(InstanceId, Option<bool>),
     Acted(Action, Result<(), EngineError>),
 }
 
@@ -184,7 +195,7 @@ impl Fleet {
         }
         self.bury(now);
         self.attend(now);
-        self.save().await;
+        self.save().await?;
         self.publish().await;
         self.settle_calls().await; // before acting: what an answer undoes is not started once more
         self.heartbeats(now);
@@ -228,6 +239,10 @@ impl Fleet {
         }
         if !self.claimed {
             self.desired = claim(self.desired.clone(), &self.config.pool, &instances, self.config.adopt)?;
+            let (there, room) = (self.desired.wants().len(), self.config.ring.capacity());
+            if there > room && !self.is_going_down() {
+                return Err(FleetError::NoRoom { there, room });
+            }
             self.claimed = true;
         }
         let seen = self.lists.begun;
@@ -259,14 +274,20 @@ impl Fleet {
         }
     }
 
-    /// Stores the desired set if it changed. A set that cannot be stored is kept alive all the same.
-    async fn save(&mut self) {
+    /// Stores the desired set if it changed. One that cannot be stored is kept alive all the same, but for the first: its
+    /// owner would be forgotten.
+    async fn save(&mut self) -> Result<(), FleetError> {
         if self.saved.as_ref() == Some(&self.desired) || self.is_going_down() {
-            return;
+            return Ok(());
         }
-        if let Err(error) = self.store(self.desired.clone()).await {
-            tracing::error!(%error, "the replicas go on, but a restart would not find all of them");
+        match self.store(self.desired.clone()).await {
+            Err(error) if self.saved.is_none() => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, "the replicas go on, but a restart would not find all of them")
+            }
+            Ok(()) => {}
         }
+        Ok(())
     }
 
     /// Stores this set, off the loop's thread.

@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,14 +11,16 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use rustix::io::Errno;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::timeout,
 };
 
-use crate::table::{Replica, Table};
+use crate::{
+    limits::is_own_want,
+    table::{Replica, Table},
+};
 
 /// The body of a request on its way to a replica: as it comes, or whole where it had to be read.
 pub(super) type Outgoing = Either<Incoming, Full<Bytes>>;
@@ -88,15 +89,9 @@ pub(super) enum Blame {
 pub(super) async fn connect(replica: &Replica, deadline: Duration) -> Result<Sender, Blame> {
     let connected =
         timeout(deadline, TcpStream::connect(replica.address)).await.map_err(|_| Blame::Replica)?;
-    let stream = connected.map_err(|error| if is_own(&error) { Blame::Own } else { Blame::Replica })?;
+    let stream = connected.map_err(|error| if is_own_want(&error) { Blame::Own } else { Blame::Replica })?;
     let _nagle_is_only_slow = stream.set_nodelay(true);
     handshake(stream).await.ok_or(Blame::Replica)
-}
-
-/// Whether an error to connect is for want of something of our own.
-fn is_own(error: &io::Error) -> bool {
-    let own = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
-    own.iter().any(|own| error.raw_os_error() == Some(own.raw_os_error()))
 }
 
 /// HTTP/1.1 over this stream. Call on a core's thread.
@@ -106,16 +101,4 @@ pub(super) async fn handshake(stream: impl AsyncRead + AsyncWrite + Unpin + 'sta
         let _its_request_was_told = connection.await;
     });
     Some(sender)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn our_own_want_is_not_blamed_on_the_replica() {
-        for (errno, own) in [(Errno::MFILE, true), (Errno::ADDRNOTAVAIL, true), (Errno::CONNREFUSED, false)] {
-            assert_eq!(is_own(&io::Error::from_raw_os_error(errno.raw_os_error())), own, "{errno}");
-        }
-    }
 }

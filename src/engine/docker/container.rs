@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) const DEPLOYMENT: &str = "ringkeeper.deployment";
 pub(super) const INSTANCE: &str = "ringkeeper.instance";
-const OWNER: &str = "ringkeeper.owner";
+pub(super) const OWNER: &str = "ringkeeper.owner";
 const POOL: &str = "ringkeeper.pool";
 const NAME: &str = "ringkeeper.name";
 const NUMBER: &str = "ringkeeper.number";

@@ -136,6 +136,11 @@ impl DockerEngine {
             match self.run(&id, &launch.name).await {
                 // listed, and not made yet by the call that was cut off
                 Err(error) if is_missing(&error) && Instant::now() < deadline => sleep(SETTLE).await,
+                Err(error) if !error.is_outage() => {
+                    // what cannot run is made anew the next time, from the image and the settings of then
+                    let _best_effort = self.end(&id, Stop::Kill).await;
+                    return Err(error);
+                }
                 other => return other,
             }
         }
@@ -198,14 +203,17 @@ impl DockerEngine {
         let config = inspected.config.unwrap_or_default();
         let labels = config.labels.unwrap_or_default();
         let label = |name: &str| labels.get(name).map(String::as_str);
+        let short = id.get(..12).unwrap_or(&id);
         Ok(match (label(container::DEPLOYMENT), label(container::INSTANCE)) {
             (Some(deployment), Some(_)) if deployment != self.config.deployment.as_str() => {
                 Holder::OtherDeployment
             }
+            (Some(_), Some(_)) if label(container::OWNER) != Some(launch.owner.as_str()) => {
+                Holder::Foreign(format!("the container {short} of another balancer"))
+            }
             (Some(_), Some(instance)) if instance == launch.instance.as_str() => Holder::Launch(id),
             (Some(_), Some(instance)) => Holder::Older(instance.to_owned()),
             _ => {
-                let short = id.get(..12).unwrap_or(&id);
                 Holder::Foreign(format!("the container {short} (image {})", config.image.unwrap_or_default()))
             }
         })

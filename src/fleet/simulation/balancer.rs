@@ -35,14 +35,19 @@ pub(super) struct Balancer {
 struct Asking(Arc<Daemon>);
 
 impl Probe for Asking {
-    fn answers<'a>(&'a self, address: SocketAddr, _: &'a str, deadline: Duration) -> BoxFuture<'a, bool> {
+    fn answers<'a>(
+        &'a self,
+        address: SocketAddr,
+        _: &'a str,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Option<bool>> {
         async move {
             sleep(Duration::from_millis(1)).await;
             let answers = self.0.answers(address);
             if !answers && self.0.is_frozen(address) {
                 sleep(deadline).await;
             }
-            answers
+            Some(answers)
         }
         .boxed()
     }
