@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Call, CallError, Reply,
+    Call, CallError, Desired, FleetError, Reply, StoreError, Stored,
     clock::{milliseconds, now},
     reconcile::Fleet,
     view::{RowState, View},
@@ -75,6 +75,30 @@ impl Fleet {
                 self.waiting.push(Waiting::Down { reply });
             }
         }
+    }
+
+    /// Stores the desired set if it changed. One that cannot be stored is kept alive all the same, but for the first: its
+    /// owner would be forgotten.
+    pub(super) async fn save(&mut self) -> Result<(), FleetError> {
+        if self.saved.as_ref() == Some(&self.desired) || self.is_going_down() {
+            return Ok(());
+        }
+        match self.store(self.desired.clone()).await {
+            Err(error) if self.saved.is_none() => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, "the replicas go on, but a restart would not find all of them")
+            }
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    /// Stores this set, off the loop's thread.
+    pub(super) async fn store(&mut self, desired: Desired) -> Result<(), StoreError> {
+        let (store, stored) = (self.store.clone(), Stored { engine: self.engine.kind(), desired });
+        let saving = tokio::task::spawn_blocking(move || store.save(&stored).map(|()| stored.desired));
+        self.saved = Some(saving.await.expect("saving does not panic")?);
+        Ok(())
     }
 
     async fn add(&mut self, count: usize, names: &[String]) -> Result<Vec<Name>, CallError> {

@@ -23,7 +23,7 @@ use super::{
     lives::{Departure, Life, Record},
     plan::{Action, Leaving, World, plan},
     probe::Probe,
-    store::{Store, StoreError, Stored},
+    store::{Store, StoreError},
     view::View,
 };
 use crate::{
@@ -58,7 +58,7 @@ pub struct Fleet {
     pub(super) view: watch::Sender<Arc<View>>,
     pub(super) rng: StdRng,
     pub(super) store: Arc<Store>,
-    saved: Option<Desired>,
+    pub(super) saved: Option<Desired>,
     claimed: bool,
     calls: mpsc::Receiver<Call>,
     pub(super) lists: Lists,
@@ -272,30 +272,6 @@ impl Fleet {
                 self.busy.insert(action.instance().clone(), Some(self.lists.begun + 2));
             }
         }
-    }
-
-    /// Stores the desired set if it changed. One that cannot be stored is kept alive all the same, but for the first: its
-    /// owner would be forgotten.
-    async fn save(&mut self) -> Result<(), FleetError> {
-        if self.saved.as_ref() == Some(&self.desired) || self.is_going_down() {
-            return Ok(());
-        }
-        match self.store(self.desired.clone()).await {
-            Err(error) if self.saved.is_none() => return Err(error.into()),
-            Err(error) => {
-                tracing::error!(%error, "the replicas go on, but a restart would not find all of them")
-            }
-            Ok(()) => {}
-        }
-        Ok(())
-    }
-
-    /// Stores this set, off the loop's thread.
-    pub(super) async fn store(&mut self, desired: Desired) -> Result<(), StoreError> {
-        let (store, stored) = (self.store.clone(), Stored { engine: self.engine.kind(), desired });
-        let saving = tokio::task::spawn_blocking(move || store.save(&stored).map(|()| stored.desired));
-        self.saved = Some(saving.await.expect("saving does not panic")?);
-        Ok(())
     }
 
     /// Does what the plan says.
