@@ -32,8 +32,10 @@ if docker_answers; then
 fi
 
 status=0
+log=$(mktemp)
 # shellcheck disable=SC2086
-cargo test $cargo_flags --workspace || status=$?
+{ cargo test $cargo_flags --workspace && echo 'every suite ran'; } 2>&1 | tee "$log"
+grep -q '^every suite ran$' "$log" || status=1
 tests/make.sh ${docker:+"$tag"} || status=$?
 
 if [ -z "$docker" ]; then
@@ -44,4 +46,6 @@ if [ -z "$docker" ]; then
     say "***********************************************************************"
     say "($docker_says)"
 fi
+awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$log"
+rm -f "$log"
 exit $status
