@@ -64,6 +64,14 @@ impl Connection {
         };
         driven(driver, exchange).await
     }
+
+    /// Returns when the server has closed the idle connection and that was seen.
+    #[cfg(test)]
+    pub async fn closed(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            let _how_does_not_matter = driver.await;
+        }
+    }
 }
 
 async fn read(status: u16, mut body: Incoming) -> hyper::Result<Answered> {

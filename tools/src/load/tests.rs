@@ -118,7 +118,7 @@ async fn a_request_that_finds_its_connection_closed_is_handed_back_unsent() {
     let request = || Request::get("/home?request_id=123456").body(Full::default()).unwrap();
     let mut connection = Connection::open(&[address]).await.unwrap();
     assert!(connection.exchange(request()).await.is_ok());
-    tokio::time::sleep(Duration::from_millis(20)).await; // the server closed before its answer was read: now that shows
+    tokio::time::timeout(Duration::from_secs(10), connection.closed()).await.expect("the server closes it");
     assert!(matches!(connection.exchange(request()).await, Err(ExchangeError::Unsent(_))));
 }
 
