@@ -28,8 +28,10 @@ pub enum What {
     StartRefused(String),
     /// It left the desired set and finishes what it has.
     Removed,
-    /// Its instance is gone from the engine.
+    /// Its instance has left and is gone from the engine.
     Gone,
+    /// Its share of the ring changed with its weight.
+    Reweighted(u8),
 }
 
 /// Why an instance counts as dead.
@@ -46,6 +48,21 @@ pub enum Death {
     Vanished,
     /// This many heartbeats in a row failed.
     Heartbeats(u32),
+}
+
+impl What {
+    /// One word for it, which programs may go by.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            What::Added => "added",
+            What::Ready => "ready",
+            What::Died(_) => "died",
+            What::StartRefused(_) => "refused",
+            What::Removed => "removed",
+            What::Gone => "gone",
+            What::Reweighted(_) => "reweighted",
+        }
+    }
 }
 
 impl fmt::Display for Death {
@@ -73,6 +90,7 @@ impl fmt::Display for What {
             What::StartRefused(why) => write!(f, "could not be started: {why}"),
             What::Removed => f.write_str("leaving"),
             What::Gone => f.write_str("gone"),
+            What::Reweighted(weight) => write!(f, "has weight {weight}"),
         }
     }
 }

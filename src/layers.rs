@@ -16,7 +16,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("engine", &["name"]),
     ("fleet", &["name", "event", "ring", "table", "limits", "engine"]),
     ("proxy", &["name", "ring", "table", "limits"]),
-    ("api", &["name", "event", "table", "fleet"]),
+    ("api", &["name", "event", "ring", "table", "fleet"]),
     ("telemetry", &["name", "event", "table"]),
     ("config", &["name", "ring", "engine", "fleet", "proxy", "api"]),
     ("run", &["name", "ring", "table", "engine", "fleet", "proxy", "api", "config"]),
@@ -26,13 +26,14 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 
 /// Files and folders that think and do nothing: no runtime, no sockets, no clock, no environment, no generator of their
 /// own.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "name.rs",
     "event.rs",
     "ring",
     "table.rs",
     "fleet/desired.rs",
     "fleet/health.rs",
+    "fleet/journal.rs",
     "fleet/pause.rs",
     "fleet/plan.rs",
     "fleet/claim.rs",

@@ -4,7 +4,10 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{
+            AtomicU32, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
@@ -41,8 +44,15 @@ pub struct Replica {
     pub instance: InstanceId,
     /// Where it listens.
     pub address: SocketAddr,
-    in_flight: CachePadded<AtomicUsize>,
+    traffic: CachePadded<Counters>,
     failed_connects: AtomicU32,
+}
+
+/// What every request changes, on one cache line.
+#[derive(Debug, Default)]
+struct Counters {
+    in_flight: AtomicUsize,
+    requests: AtomicU64,
 }
 
 /// A request's claim on a replica, from its choice to the response's last byte.
@@ -101,13 +111,18 @@ impl Table {
 impl Replica {
     /// An instance that has served nothing yet.
     pub fn new(name: Name, number: Number, instance: InstanceId, address: SocketAddr) -> Self {
-        let (in_flight, failed_connects) = (CachePadded::default(), AtomicU32::default());
-        Replica { name, number, instance, address, in_flight, failed_connects }
+        let (traffic, failed_connects) = (CachePadded::default(), AtomicU32::default());
+        Replica { name, number, instance, address, traffic, failed_connects }
     }
 
     /// Requests that chose it and whose response has not ended yet.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(SeqCst)
+        self.traffic.in_flight.load(SeqCst)
+    }
+
+    /// Requests that ever chose it, also those that moved on to another.
+    pub fn requests(&self) -> u64 {
+        self.traffic.requests.load(Relaxed)
     }
 
     /// Counts a connection that could not be opened.
@@ -123,7 +138,7 @@ impl Replica {
 
 impl InFlight {
     fn new(replica: &Arc<Replica>) -> Self {
-        replica.in_flight.fetch_add(1, SeqCst);
+        replica.traffic.in_flight.fetch_add(1, SeqCst);
         InFlight(replica.clone())
     }
 
@@ -135,7 +150,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, SeqCst);
+        self.0.traffic.in_flight.fetch_sub(1, SeqCst);
     }
 }
 
@@ -170,6 +185,7 @@ impl Published {
                 snapshot.default.candidates(id).find(|replica| !tried.contains(&replica.instance))?;
             let claim = InFlight::new(chosen);
             if self.epoch() == epoch {
+                claim.0.traffic.requests.fetch_add(1, Relaxed);
                 return Some(claim);
             }
         }
@@ -219,6 +235,7 @@ mod tests {
         assert!(published.claim(7, &[one.instance.clone(), two.instance.clone()]).is_none());
         drop((first, second));
         assert_eq!((one.in_flight(), two.in_flight()), (0, 0));
+        assert_eq!((one.requests(), two.requests()), (1, 1));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use axum::{
 
 use super::{
     payload::{PayloadError, payload},
-    wire::{Failure, Success},
+    wire::{Failure, Success, status},
 };
 use crate::fleet::{CallError, Handle, View};
 
@@ -39,13 +39,7 @@ fn answer(result: Result<Arc<View>, CallError>) -> Response {
         Ok(view) => return Json(Success::of(&view)).into_response(),
         Err(error) => error,
     };
-    let status = match &error {
-        CallError::Change(_) => StatusCode::BAD_REQUEST,
-        CallError::Refused(_) | CallError::Store(_) | CallError::Left(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        CallError::Slow { .. } => StatusCode::GATEWAY_TIMEOUT,
-        CallError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    (status, Json(Failure::of(&error))).into_response()
+    (status(&error), Json(Failure::of(&error))).into_response()
 }
 
 fn bad(error: &PayloadError) -> Response {

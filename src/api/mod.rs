@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::{delete, get, post, put},
 };
 
 use crate::fleet::Handle;
@@ -33,9 +33,14 @@ pub fn control(fleet: Handle, access: Arc<Access>) -> Router {
 
 /// These and everything of ours, for the admin listener.
 pub fn admin(fleet: Handle, access: Arc<Access>) -> Router {
+    let changes = from_fn_with_state(access.clone(), access::on_change);
     let own = Router::new()
         .route("/v1/pools/{pool}", get(v1::pool))
-        .route("/v1/down", post(v1::down).route_layer(from_fn_with_state(access.clone(), access::on_change)))
+        .route("/v1/pools/{pool}/events", get(v1::events))
+        .route("/v1/pools/{pool}/scale", put(v1::scale).route_layer(changes.clone()))
+        .route("/v1/pools/{pool}/replicas/{name}/logs", get(v1::logs))
+        .route("/v1/pools/{pool}/replicas/{name}/weight", put(v1::weigh).route_layer(changes.clone()))
+        .route("/v1/down", post(v1::down).route_layer(changes))
         .with_state(fleet.clone());
     finish(own.merge(assignments(fleet, &access)))
         .layer(from_fn_with_state(access, access::on_admin))

@@ -1,31 +1,168 @@
 //! `/v1`: what of ours the assignment does not know.
 
+use std::{fmt::Display, sync::Arc, time::Duration};
+
 use axum::{
     Json,
-    body::Bytes,
-    extract::{Path, State},
-    http::StatusCode,
+    body::{Body, Bytes},
+    extract::{Path, Query, State, rejection::QueryRejection},
+    http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
+use serde::Deserialize;
 
-use super::wire::{Pool, Problem};
-use crate::fleet::Handle;
+use super::{
+    payload::number,
+    wire::{Events, Pool, Problem, status},
+};
+use crate::{
+    fleet::{CallError, ChangeError, Handle, View},
+    ring::Weight,
+};
 
-pub(super) async fn pool(State(fleet): State<Handle>, Path(name): Path<String>) -> Response {
-    let view = fleet.view();
-    if name != *view.pool {
-        return Problem::of(StatusCode::NOT_FOUND, &format!("there is no pool '{name}'")).into_response();
+/// The longest that a question for events is held.
+const LONGEST_WAIT: u64 = 60;
+/// The most lines of a log at once.
+const MOST_LINES: usize = 10_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Since {
+    after: u64,
+    /// Seconds.
+    wait: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Lines {
+    tail: usize,
+    follow: bool,
+}
+
+impl Default for Since {
+    fn default() -> Self {
+        Since { after: 0, wait: 0 }
     }
-    Json(Pool::from(&*view)).into_response()
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Lines { tail: 100, follow: false }
+    }
+}
+
+pub(super) async fn pool(State(fleet): State<Handle>, Path(pool): Path<String>) -> Response {
+    match known(&fleet, &pool) {
+        Ok(()) => Json(Pool::from(&*fleet.view())).into_response(),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// Holds the answer until there is something after the place that is asked for, or the wait is over.
+pub(super) async fn events(
+    State(fleet): State<Handle>,
+    Path(pool): Path<String>,
+    query: Result<Query<Since>, QueryRejection>,
+) -> Response {
+    if let Err(refused) = known(&fleet, &pool) {
+        return refused.into_response();
+    }
+    match query {
+        Ok(Query(Since { wait, .. })) if wait > LONGEST_WAIT => {
+            bad(&format!("'wait' is {LONGEST_WAIT} seconds at most"))
+        }
+        Ok(Query(Since { after, wait })) => {
+            Json(Events::of(fleet.events(after, Duration::from_secs(wait)).await)).into_response()
+        }
+        Err(error) => bad(&error),
+    }
+}
+
+pub(super) async fn scale(State(fleet): State<Handle>, Path(pool): Path<String>, body: Bytes) -> Response {
+    if let Err(refused) = known(&fleet, &pool) {
+        return refused.into_response();
+    }
+    match number(&body, "replicas", r#"{"replicas": 5}"#) {
+        Ok(count) => answer(fleet.scale(usize::try_from(count).unwrap_or(usize::MAX)).await),
+        Err(error) => bad(&error),
+    }
+}
+
+pub(super) async fn weigh(
+    State(fleet): State<Handle>,
+    Path((pool, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    if let Err(refused) = known(&fleet, &pool) {
+        return refused.into_response();
+    }
+    let weight = match number(&body, "weight", r#"{"weight": 2}"#) {
+        Ok(weight) => u8::try_from(weight).ok().and_then(Weight::new),
+        Err(error) => return bad(&error),
+    };
+    match weight {
+        Some(weight) => answer(fleet.weigh(name, weight).await),
+        None => bad(&"a weight is a whole number from 1 to 100"),
+    }
+}
+
+pub(super) async fn logs(
+    State(fleet): State<Handle>,
+    Path((pool, name)): Path<(String, String)>,
+    query: Result<Query<Lines>, QueryRejection>,
+) -> Response {
+    if let Err(refused) = known(&fleet, &pool) {
+        return refused.into_response();
+    }
+    let Lines { tail, follow } = match query {
+        Ok(Query(lines)) => lines,
+        Err(error) => return bad(&error),
+    };
+    if tail > MOST_LINES {
+        return bad(&format!("'tail' is {MOST_LINES} lines at most"));
+    }
+    match fleet.logs(name, tail, follow).await {
+        Ok(pieces) => {
+            ([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(pieces)).into_response()
+        }
+        Err(error) => refusal(&error),
+    }
 }
 
 pub(super) async fn down(State(fleet): State<Handle>, body: Bytes) -> Response {
     if !body.is_empty() {
-        let detail = "this call takes everything down and has no payload";
-        return Problem::of(StatusCode::BAD_REQUEST, &detail).into_response();
+        return bad(&"this call takes everything down and has no payload");
     }
     match fleet.down().await {
         Ok(_) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => Problem::of(StatusCode::SERVICE_UNAVAILABLE, &error).into_response(),
     }
+}
+
+/// Refuses a pool that there is not.
+fn known(fleet: &Handle, pool: &str) -> Result<(), Problem> {
+    if *pool == *fleet.view().pool {
+        return Ok(());
+    }
+    Err(Problem::of(StatusCode::NOT_FOUND, &format!("there is no pool '{pool}'")))
+}
+
+fn answer(result: Result<Arc<View>, CallError>) -> Response {
+    match result {
+        Ok(view) => Json(Pool::from(&*view)).into_response(),
+        Err(error) => refusal(&error),
+    }
+}
+
+fn refusal(error: &CallError) -> Response {
+    let status = match error {
+        CallError::Change(ChangeError::Unknown(_)) => StatusCode::NOT_FOUND, // it stands in the path
+        error => status(error),
+    };
+    Problem::of(status, error).into_response()
+}
+
+fn bad(error: &impl Display) -> Response {
+    Problem::of(StatusCode::BAD_REQUEST, error).into_response()
 }

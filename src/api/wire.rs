@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::{LastExit, Row, RowState, View};
+use crate::fleet::{CallError, Entry, LastExit, Row, RowState, Traffic, View};
 
 /// The assignment's answer to a call that did what it was to do.
 #[derive(Debug, Serialize)]
@@ -80,9 +80,9 @@ pub struct Replica {
     pub name: String,
     /// Its number on the ring.
     pub number: u16,
-    /// `starting`, `ready`, `down` or `leaving`.
+    /// `starting`, `ready`, `down`, `crash-looping` or `leaving`.
     pub state: String,
-    /// Why it is down.
+    /// Why it is down, or what it dies of.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// Since when (RFC 3339).
@@ -93,6 +93,14 @@ pub struct Replica {
     pub address: Option<String>,
     /// How many instances came before this one.
     pub restarts: u32,
+    /// Its share of the ring, in comparison with the others: 1 to 100.
+    pub weight: u8,
+    /// Whether it has a place on the ring: from its first readiness until it leaves.
+    pub on_ring: bool,
+    /// Requests that it has now.
+    pub in_flight: usize,
+    /// Requests that this instance was ever chosen for.
+    pub requests: u64,
     /// How the one before ended.
     pub last_exit: Option<Exit>,
 }
@@ -108,6 +116,29 @@ pub struct Exit {
     pub oom: bool,
     /// When it was noticed (RFC 3339).
     pub at: String,
+    /// The last lines that it wrote.
+    pub log: Vec<String>,
+}
+
+/// `GET /v1/pools/{pool}/events`.
+#[derive(Debug, Serialize)]
+pub struct Events {
+    events: Vec<Happening>,
+    /// The place of the newest event there is, to ask for what comes after it.
+    last: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Happening {
+    seq: u64,
+    /// When it was noticed (RFC 3339).
+    at: String,
+    name: String,
+    instance: String,
+    kind: &'static str,
+    text: String,
+    /// Of a death: the last lines that the instance wrote.
+    log: Vec<String>,
 }
 
 impl Success {
@@ -148,6 +179,37 @@ pub fn refusal(path: &str, status: StatusCode, error: &impl Display) -> Response
     }
 }
 
+/// The status of the answer to a call that was not done.
+pub fn status(error: &CallError) -> StatusCode {
+    match error {
+        CallError::Change(_) => StatusCode::BAD_REQUEST,
+        CallError::Refused(_) | CallError::Store(_) | CallError::Left(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        CallError::Slow { .. } => StatusCode::GATEWAY_TIMEOUT,
+        CallError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+impl Events {
+    /// These, and the place of the last.
+    pub fn of((entries, last): (Vec<Entry>, u64)) -> Self {
+        Events { events: entries.iter().map(Happening::of).collect(), last }
+    }
+}
+
+impl Happening {
+    fn of(entry: &Entry) -> Self {
+        Happening {
+            seq: entry.seq,
+            at: rfc3339(entry.at),
+            name: entry.event.name.to_string(),
+            instance: entry.event.instance.to_string(),
+            kind: entry.event.what.word(),
+            text: entry.event.what.to_string(),
+            log: entry.log.to_vec(),
+        }
+    }
+}
+
 impl From<&View> for Pool {
     fn from(view: &View) -> Self {
         let ring = Ring {
@@ -173,6 +235,7 @@ impl From<&Row> for Replica {
             RowState::Starting => ("starting", None),
             RowState::Ready => ("ready", None),
             RowState::Down(reason) => ("down", Some(reason.clone())),
+            RowState::CrashLooping(reason) => ("crash-looping", Some(reason.clone())),
             RowState::Leaving => ("leaving", None),
         };
         Replica {
@@ -184,6 +247,10 @@ impl From<&Row> for Replica {
             instance: row.instance.to_string(),
             address: row.address.map(|address| address.to_string()),
             restarts: row.restarts,
+            weight: row.weight.get(),
+            on_ring: row.on_ring,
+            in_flight: row.traffic.as_ref().map_or(0, Traffic::in_flight),
+            requests: row.traffic.as_ref().map_or(0, Traffic::requests),
             last_exit: row.last_exit.as_ref().map(Exit::from),
         }
     }
@@ -191,7 +258,8 @@ impl From<&Row> for Replica {
 
 impl From<&LastExit> for Exit {
     fn from(exit: &LastExit) -> Self {
-        Exit { reason: exit.reason.clone(), code: exit.code, oom: exit.out_of_memory, at: rfc3339(exit.at) }
+        let (reason, log) = (exit.reason.clone(), exit.log.to_vec());
+        Exit { reason, code: exit.code, oom: exit.out_of_memory, at: rfc3339(exit.at), log }
     }
 }
 

@@ -73,6 +73,9 @@ pub struct Args {
     /// Failed heartbeats in a row that make a replica dead [default: 3; preset assignment: 5]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub max_fail_count: Option<u32>,
+    /// How many replicas that run and fail their heartbeats are replaced at a time
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "1")]
+    pub heal_at_once: u32,
     /// The first pause before a replica that keeps dying is started again; it doubles up to 60s
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
     pub restart_pause: Duration,

@@ -111,6 +111,7 @@ fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
         heartbeat_concurrency: args.heartbeat_concurrency.or(concurrency).map(|most| most as usize),
         add_timeout: args.add_timeout,
         drain_timeout: args.drain_timeout,
+        heal_at_once: args.heal_at_once as usize,
         restart_pause: args.restart_pause,
         adopt: args.adopt,
     })

@@ -5,13 +5,17 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use futures_util::future::{BoxFuture, FutureExt};
+use bytes::Bytes;
+use futures_util::{
+    future::{BoxFuture, FutureExt},
+    stream::{self, StreamExt},
+};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
 
-use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, START_TIMEOUT, Stop};
+use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, Logs, START_TIMEOUT, State, Stop};
 use crate::name::InstanceId;
 
 mod container;
@@ -23,6 +27,9 @@ pub(crate) use daemon::Daemon;
 
 /// From the stop signal to SIGKILL.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a container writes.
+const WRITTEN: [&[u8]; 2] = [b"starting\n", b"listening\n"];
 
 /// One deployment's door to the daemon.
 pub(crate) struct FakeEngine {
@@ -119,6 +126,24 @@ impl FakeEngine {
         }
     }
 
+    /// What every container of this daemon writes.
+    async fn logs_of(&self, instance: &InstanceId, tail: usize, follow: bool) -> Result<Logs, EngineError> {
+        self.daemon.pause().await;
+        self.daemon.is_there()?;
+        let is_there = self.daemon.container(instance).is_some();
+        let skipped = WRITTEN.len().saturating_sub(tail);
+        let lines = WRITTEN[skipped..].iter().filter(|_| is_there).map(|line| Ok(Bytes::from_static(line)));
+        let (daemon, instance) = (self.daemon.clone(), instance.clone());
+        let until_its_end = stream::once(async move {
+            let runs = |container: &Container| matches!(container.state(), Some(State::Running(_)));
+            while follow && daemon.container(&instance).as_ref().is_some_and(runs) {
+                daemon.pause().await;
+            }
+            Ok(Bytes::new())
+        });
+        Ok(stream::iter(lines.collect::<Vec<_>>()).chain(until_its_end).boxed())
+    }
+
     async fn list_all(&self) -> Result<Vec<Instance>, EngineError> {
         let fate = self.daemon.inside().fate();
         self.daemon.pause().await;
@@ -158,6 +183,15 @@ impl Engine for FakeEngine {
 
     fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
         self.call(Call::Stop(instance.clone(), how)).boxed()
+    }
+
+    fn logs<'a>(
+        &'a self,
+        instance: &'a InstanceId,
+        tail: usize,
+        follow: bool,
+    ) -> BoxFuture<'a, Result<Logs, EngineError>> {
+        self.logs_of(instance, tail, follow).boxed()
     }
 
     fn changed(&self) -> BoxFuture<'_, ()> {

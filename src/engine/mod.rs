@@ -2,7 +2,8 @@
 
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
-use futures_util::future::BoxFuture;
+use bytes::Bytes;
+use futures_util::{future::BoxFuture, stream::BoxStream};
 
 use crate::name::{InstanceId, Name, Number, Owner};
 
@@ -15,6 +16,9 @@ pub mod process;
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The deadline of a start.
 pub const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What an instance has written, in pieces that need not be lines.
+pub type Logs = BoxStream<'static, Result<Bytes, EngineError>>;
 
 /// Runs instances of replicas for one deployment.
 ///
@@ -30,6 +34,8 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 ///   name, the instance itself goes by `NAME--ID`; where anything else has it, `start` fails with
 ///   [`EngineError::NameTaken`].
 /// - After `stop` returned Ok the instance is not listed any more.
+/// - [`logs`](Engine::logs) gives what the instance wrote, also after its end, until it is stopped; of one that is not
+///   there it gives nothing.
 /// - [`changed`](Engine::changed) returns when something may have changed: a hint that may come early, late, merged
 ///   with others or not at all. What the engine has learnt of between two calls is not lost to the second.
 /// - Nothing that is not of the deployment is ever touched.
@@ -48,6 +54,14 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Ends the instance and removes what is left of it.
     fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// The last `tail` lines that the instance has written, and with `follow` what it writes until it ends.
+    fn logs<'a>(
+        &'a self,
+        instance: &'a InstanceId,
+        tail: usize,
+        follow: bool,
+    ) -> BoxFuture<'a, Result<Logs, EngineError>>;
 
     /// Returns when something may have changed.
     fn changed(&self) -> BoxFuture<'_, ()>;

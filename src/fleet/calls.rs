@@ -1,24 +1,27 @@
 //! The calls that change the set: each is stored before it is acted on, and answered when it is done.
 
-use std::{sync::Arc, time::Instant};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
 
 use super::{
-    Call, CallError, Desired, FleetError, Reply, StoreError, Stored,
+    Call, CallError, ChangeError, Desired, FleetError, Logs, Reply, StoreError, Stored,
     clock::{milliseconds, now},
-    reconcile::Fleet,
-    view::{RowState, View},
+    desired::Want,
+    reconcile::{Done, Fleet},
+    view::RowState,
 };
-use crate::{
-    event::What,
-    name::{InstanceId, Name},
-};
+use crate::{event::What, name::Name, ring::Weight};
+
+/// Between two attempts to store a set that could not be stored.
+const SAVE_AGAIN: Duration = Duration::from_secs(5);
 
 /// A call that is not answered yet.
 pub(super) enum Waiting {
     /// Answered when these are ready, refused or late.
     Added { names: Vec<Name>, deadline: Instant, reply: Reply },
-    /// Answered at the end of the pass that takes them out of the table.
-    Removed { reply: Reply },
+    /// Answered at the end of the pass that publishes the change.
+    Published { reply: Reply },
     /// Answered when nothing is left.
     Down { reply: Reply },
     /// Answered; the fleet has ended.
@@ -36,7 +39,7 @@ impl Waiting {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Waiting::Added { deadline, .. } => Some(*deadline),
-            Waiting::Removed { .. } | Waiting::Down { .. } | Waiting::Ended => None,
+            Waiting::Published { .. } | Waiting::Down { .. } | Waiting::Ended => None,
         }
     }
 }
@@ -56,20 +59,31 @@ impl Fleet {
     pub(super) async fn take_call(&mut self, call: Call) {
         let going_down = self.is_going_down();
         match call {
-            Call::Add(_, _, reply) | Call::Remove(_, _, reply) if going_down => {
+            Call::Add(_, _, reply)
+            | Call::Remove(_, _, reply)
+            | Call::Scale(_, reply)
+            | Call::Weigh(_, _, reply)
+                if going_down =>
+            {
                 answer(reply, Err(CallError::Stopping))
             }
-            Call::Add(count, names, reply) => match self.add(count, &names).await {
-                Ok(names) => {
-                    let deadline = now() + self.config.add_timeout;
-                    self.waiting.push(Waiting::Added { names, deadline, reply });
-                }
-                Err(error) => answer(reply, Err(error)),
-            },
-            Call::Remove(count, names, reply) => match self.remove(count, &names).await {
-                Ok(()) => self.waiting.push(Waiting::Removed { reply }),
-                Err(error) => answer(reply, Err(error)),
-            },
+            Call::Add(count, names, reply) => {
+                let added = self.add(count, &names).await;
+                self.wait(added, reply);
+            }
+            Call::Remove(count, names, reply) => {
+                let removed = self.remove(count, &names).await;
+                self.wait(removed.map(|()| Vec::new()), reply);
+            }
+            Call::Scale(count, reply) => {
+                let scaled = self.scale(count).await;
+                self.wait(scaled, reply);
+            }
+            Call::Weigh(name, weight, reply) => {
+                let weighed = self.weigh(&name, weight).await;
+                self.wait(weighed.map(|()| Vec::new()), reply);
+            }
+            Call::Logs { name, tail, follow, reply } => self.fetch_logs(&name, tail, follow, reply),
             Call::Down(reply) => {
                 self.take_out(|_| true);
                 self.waiting.push(Waiting::Down { reply });
@@ -77,39 +91,116 @@ impl Fleet {
         }
     }
 
+    /// Has the call wait until these are ready; where there are none, until what it changed is published.
+    fn wait(&mut self, changed: Result<Vec<Name>, CallError>, reply: Reply) {
+        match changed {
+            Ok(names) if names.is_empty() => self.waiting.push(Waiting::Published { reply }),
+            Ok(names) => {
+                let deadline = now() + self.config.add_timeout;
+                self.waiting.push(Waiting::Added { names, deadline, reply });
+            }
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
     /// Stores the desired set if it changed. One that cannot be stored is kept alive all the same, but for the first: its
     /// owner would be forgotten.
     pub(super) async fn save(&mut self) -> Result<(), FleetError> {
-        if self.saved.as_ref() == Some(&self.desired) || self.is_going_down() {
+        if self.saved.as_ref() == Some(&self.desired) {
+            self.unsaved = None; // what could not be stored was given up
+            return Ok(());
+        }
+        if self.is_going_down() || self.save_again > now() {
             return Ok(());
         }
         match self.store(self.desired.clone()).await {
-            Err(error) if self.saved.is_none() => return Err(error.into()),
-            Err(error) => {
-                tracing::error!(%error, "the replicas go on, but a restart would not find all of them")
-            }
-            Ok(()) => {}
+            Err(error) if self.saved.is_none() => Err(error.into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Stores this set, off the loop's thread.
     pub(super) async fn store(&mut self, desired: Desired) -> Result<(), StoreError> {
         let (store, stored) = (self.store.clone(), Stored { engine: self.engine.kind(), desired });
         let saving = tokio::task::spawn_blocking(move || store.save(&stored).map(|()| stored.desired));
-        self.saved = Some(saving.await.expect("saving does not panic")?);
-        Ok(())
+        match saving.await.expect("saving does not panic") {
+            Ok(saved) => {
+                if self.unsaved.take().is_some() {
+                    tracing::info!("the set is stored again");
+                }
+                self.saved = Some(saved);
+                Ok(())
+            }
+            Err(error) => {
+                let problem =
+                    format!("{error}; the replicas go on, but a restart would not find all of them");
+                if self.unsaved.as_ref() != Some(&problem) {
+                    tracing::error!("{problem}");
+                }
+                (self.unsaved, self.save_again) = (Some(problem), now() + SAVE_AGAIN);
+                Err(error)
+            }
+        }
     }
 
     async fn add(&mut self, count: usize, names: &[String]) -> Result<Vec<Name>, CallError> {
         let mut desired = self.desired.clone();
-        let names = desired.add(count, names, self.config.room(), milliseconds(), &mut self.rng)?;
+        let room = self.config.room_beside(&desired);
+        let names = desired.add(count, names, room, milliseconds(), &mut self.rng)?;
         self.store(desired.clone()).await.map_err(|error| CallError::Store(error.to_string()))?;
-        self.desired = desired;
-        for want in self.desired.wants().iter().filter(|want| names.contains(&want.name)) {
+        self.welcome(desired);
+        Ok(names)
+    }
+
+    /// Goes over to a set with newcomers, and tells of them.
+    fn welcome(&mut self, desired: Desired) {
+        let before = std::mem::replace(&mut self.desired, desired);
+        for want in self.desired.wants().iter().filter(|want| before.get(&want.name).is_none()) {
             self.report(&want.instance, What::Added);
         }
-        Ok(names)
+    }
+
+    async fn scale(&mut self, count: usize) -> Result<Vec<Name>, CallError> {
+        let (there, room) = (self.desired.wants().len(), self.config.room_beside(&self.desired));
+        if count > there + room {
+            return Err(ChangeError::NoRoom { asked: count - there, room }.into());
+        }
+        let mut desired = self.desired.clone();
+        desired.scale(count, milliseconds(), &mut self.rng);
+        let names = |wants: &[Want]| wants.iter().map(|want| want.name.clone()).collect::<Vec<_>>();
+        let (came, stay) = (names(desired.wants().get(there..).unwrap_or_default()), names(desired.wants()));
+        self.store(desired.clone()).await.map_err(|error| CallError::Store(error.to_string()))?;
+        if count > there {
+            self.welcome(desired);
+        } else {
+            self.take_out(|name| !stay.contains(name));
+        }
+        Ok(came)
+    }
+
+    async fn weigh(&mut self, name: &str, weight: Weight) -> Result<(), CallError> {
+        let mut desired = self.desired.clone();
+        desired.weigh(name, weight, self.config.weight_room())?;
+        self.store(desired.clone()).await.map_err(|error| CallError::Store(error.to_string()))?;
+        self.desired = desired;
+        let instance = self.desired.known(name)?.instance.clone();
+        self.report(&instance, What::Reweighted(weight.get()));
+        Ok(())
+    }
+
+    /// Answers with what a replica wrote, as soon as the engine has it.
+    fn fetch_logs(&mut self, name: &str, tail: usize, follow: bool, reply: Reply<Logs>) {
+        let instance = match self.desired.known(name) {
+            Ok(want) => want.instance.clone(),
+            Err(error) => return answer(reply, Err(error.into())),
+        };
+        let engine = self.engine.clone();
+        self.tasks.spawn(async move {
+            let logs = engine.logs(&instance, tail, follow).await;
+            let logs = logs.map(|pieces| pieces.map(|piece| piece.map_err(std::io::Error::other)).boxed());
+            answer(reply, logs.map_err(|error| CallError::Refused(error.to_string())));
+            Done::Told
+        });
     }
 
     async fn remove(&mut self, count: usize, names: &[String]) -> Result<(), CallError> {
@@ -131,12 +222,11 @@ impl Fleet {
                 names.retain(|name| !leaves(name)); // one of that name that comes later is another call's
             }
         }
-        let gone: Vec<InstanceId> =
-            self.desired.take(|want| leaves(&want.name)).into_iter().map(|want| want.instance).collect();
+        let gone = self.desired.take(|want| leaves(&want.name));
         let numbers: Vec<_> = self.desired.wants().iter().map(|want| want.number).collect();
         self.records.retain(|number, _| numbers.contains(number)); // a number that is free has no past
-        for instance in gone {
-            self.depart(instance, false, now);
+        for want in gone {
+            self.depart(want.name, want.instance, false, now);
         }
     }
 
@@ -148,7 +238,7 @@ impl Fleet {
                 Waiting::Added { names, deadline, reply } => {
                     self.settle_addition(names, deadline, reply, now).await
                 }
-                Waiting::Removed { reply } => answer(reply, Ok(self.view.borrow().clone())),
+                Waiting::Published { reply } => answer(reply, Ok(self.view.borrow().clone())),
                 Waiting::Down { reply } => self.settle_down(reply).await,
                 Waiting::Ended => self.waiting.push(Waiting::Ended),
             }
@@ -160,9 +250,7 @@ impl Fleet {
             Progress::Ready => answer(reply, Ok(self.view.borrow().clone())),
             Progress::Refused(why) => {
                 self.take_out(|name| names.contains(name));
-                if let Err(error) = self.store(self.desired.clone()).await {
-                    tracing::error!(%error, "an undone addition is still stored");
-                }
+                let _told_and_tried_again = self.store(self.desired.clone()).await;
                 self.publish().await;
                 answer(reply, Err(CallError::Refused(why)));
             }
@@ -202,6 +290,6 @@ impl Fleet {
     }
 }
 
-fn answer(reply: Reply, result: Result<Arc<View>, CallError>) {
+fn answer<T>(reply: Reply<T>, result: Result<T, CallError>) {
     let _caller_left = reply.send(result);
 }

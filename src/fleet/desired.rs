@@ -70,6 +70,16 @@ pub enum ChangeError {
     /// Already there.
     #[error("There is already a replica named '{0}'")]
     Exists(Name),
+    /// A weight that the ring cannot hold.
+    #[error("Cannot give '{name}' the weight {weight}: the ring has room for {most} at most")]
+    Heavy {
+        /// Whose weight.
+        name: Name,
+        /// What it was to be.
+        weight: Weight,
+        /// What it can be.
+        most: usize,
+    },
     /// Not there.
     #[error("There is no replica named '{0}'")]
     Unknown(String),
@@ -116,8 +126,13 @@ impl Desired {
         joined.map(|want| Member { number: want.number, weight: want.weight }).collect()
     }
 
+    /// The sum of their weights.
+    pub fn weight(&self) -> usize {
+        self.wants.iter().map(|want| usize::from(want.weight.get())).sum()
+    }
+
     /// Adds `count` replicas, the first ones named, the others with drawn names; all of them or none. `room` is how
-    /// many the ring can hold in all, `clock_ms` the clock's milliseconds, which drawn names end with. Returns the names.
+    /// many more there may be, `clock_ms` the clock's milliseconds, which drawn names end with. Returns the names.
     pub fn add(
         &mut self,
         count: usize,
@@ -134,7 +149,6 @@ impl Desired {
             return Err(ChangeError::Exists(taken.clone()));
         }
         refuse_twice(&names)?;
-        let room = room.saturating_sub(self.wants.len());
         if count > room {
             return Err(ChangeError::NoRoom { asked: count, room });
         }
@@ -159,11 +173,8 @@ impl Desired {
         if names.len() > count {
             return Err(ChangeError::TooManyToRemove);
         }
-        let known = |name: &String| {
-            let there = name.parse().ok().filter(|name| self.get(name).is_some());
-            there.ok_or_else(|| ChangeError::Unknown(name.clone()))
-        };
-        let names: Vec<Name> = names.iter().map(known).collect::<Result<_, _>>()?;
+        let names: Vec<Name> =
+            names.iter().map(|name| Ok(self.known(name)?.name.clone())).collect::<Result<_, _>>()?;
         refuse_twice(&names)?;
         let others: Vec<Name> =
             self.wants.iter().map(|want| want.name.clone()).filter(|name| !names.contains(name)).collect();
@@ -172,12 +183,35 @@ impl Desired {
         Ok(self.take(|want| leaving.contains(&want.name)))
     }
 
-    /// Follows a changed configuration: to `count` replicas by adding fresh ones or removing the newest.
-    pub fn reconfigure(&mut self, count: usize, clock_ms: u16, rng: &mut impl Rng) {
-        if count == self.configured {
-            return;
+    /// The one of this name, however that was written.
+    pub fn known(&self, name: &str) -> Result<&Want, ChangeError> {
+        let known = name.parse().ok().and_then(|name| self.get(&name));
+        known.ok_or_else(|| ChangeError::Unknown(name.to_owned()))
+    }
+
+    /// Gives one this weight, if their sum is then `room` at most.
+    pub fn weigh(&mut self, name: &str, weight: Weight, room: usize) -> Result<(), ChangeError> {
+        let want = self.known(name)?.clone();
+        let most = room.saturating_sub(self.weight() - usize::from(want.weight.get()));
+        if usize::from(weight.get()) > most {
+            return Err(ChangeError::Heavy { name: want.name, weight, most });
         }
-        self.configured = count;
+        for want in self.wants.iter_mut().filter(|other| other.number == want.number) {
+            want.weight = weight;
+        }
+        Ok(())
+    }
+
+    /// Follows a changed configuration.
+    pub fn reconfigure(&mut self, count: usize, clock_ms: u16, rng: &mut impl Rng) {
+        if count != self.configured {
+            self.configured = count;
+            self.scale(count, clock_ms, rng);
+        }
+    }
+
+    /// To `count` replicas, by adding fresh ones or removing the newest.
+    pub fn scale(&mut self, count: usize, clock_ms: u16, rng: &mut impl Rng) {
         self.wants.truncate(count);
         while self.wants.len() < count {
             let number = self.free_number();
@@ -280,7 +314,7 @@ mod tests {
     fn added_ones_come_last_with_the_lowest_free_numbers_and_drawn_names_for_the_rest() {
         let (mut desired, mut rng) = three();
         desired.remove(1, &names(&["Server-2"]), &mut rng).unwrap();
-        let added = desired.add(3, &names(&["S5", "S4"]), 56, 42, &mut rng).unwrap();
+        let added = desired.add(3, &names(&["S5", "S4"]), 54, 42, &mut rng).unwrap();
         assert_eq!(added[..2], [name("S5"), name("S4")]);
         let drawn = added[2].as_str();
         assert!(drawn.starts_with("Server-") && drawn.ends_with("-042") && drawn.len() == 14, "{drawn}");
@@ -291,7 +325,7 @@ mod tests {
     #[test]
     fn drawn_names_are_never_the_same() {
         let (mut desired, mut rng) = three();
-        desired.add(900, &[], 1000, 7, &mut rng).unwrap();
+        desired.add(900, &[], 997, 7, &mut rng).unwrap();
         let distinct: std::collections::HashSet<_> =
             shown(&desired).into_iter().map(|(name, _)| name).collect();
         assert_eq!(distinct.len(), 903);
@@ -302,7 +336,7 @@ mod tests {
         let (mut desired, mut rng) = three();
         let before = desired.clone();
         let add = |d: &mut Desired, n, list: &[&str], rng: &mut StdRng| {
-            d.add(n, &names(list), 5, 0, rng).unwrap_err()
+            d.add(n, &names(list), 2, 0, rng).unwrap_err()
         };
         assert_eq!(add(&mut desired, 1, &["S4", "S5"], &mut rng), ChangeError::TooManyToAdd);
         assert_eq!(
@@ -350,9 +384,21 @@ mod tests {
     }
 
     #[test]
+    fn a_weight_is_taken_if_the_ring_has_room_for_it() {
+        let (mut desired, _) = three();
+        let weight = |weight| Weight::new(weight).unwrap();
+        desired.weigh("server-2", weight(3), 5).unwrap();
+        assert_eq!((desired.weight(), desired.wants()[1].weight), (5, weight(3)));
+        let heavy = ChangeError::Heavy { name: name("Server-2"), weight: weight(4), most: 3 };
+        assert_eq!(desired.weigh("Server-2", weight(4), 5), Err(heavy));
+        assert_eq!(desired.weigh("S9", weight(1), 5), Err(ChangeError::Unknown("S9".into())));
+        assert_eq!(desired.weight(), 5);
+    }
+
+    #[test]
     fn the_stored_set_follows_only_a_changed_count() {
         let (mut desired, mut rng) = three();
-        desired.add(2, &names(&["S4", "S5"]), 56, 0, &mut rng).unwrap();
+        desired.add(2, &names(&["S4", "S5"]), 53, 0, &mut rng).unwrap();
         desired.reconfigure(3, 0, &mut rng);
         assert_eq!(desired.wants().len(), 5, "3 is what was configured before");
         desired.reconfigure(2, 0, &mut rng);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -19,8 +20,11 @@ use super::{
 use crate::{
     engine::Instance,
     event::{Death, Event, What},
-    name::{InstanceId, Number},
+    name::{InstanceId, Name, Number},
 };
+
+/// How long one that was replaced for its silence may take to be ready before the next silent one is replaced.
+const HEALING: Duration = Duration::from_secs(30);
 
 /// The restarts of one replica.
 #[derive(Clone, Debug)]
@@ -31,12 +35,15 @@ pub(super) struct Record {
     pub(super) pause: Pause,
     pub(super) last_exit: Option<LastExit>,
     pub(super) refused: Option<String>,
+    /// Until when this replica, which was replaced for its silence, keeps others from that; `None` once it is ready.
+    pub(super) healing: Option<Instant>,
 }
 
 impl Default for Record {
     fn default() -> Self {
         let (restarts, pause) = (0, Pause::default());
-        Record { since: SystemTime::now(), restarts, pause, last_exit: None, refused: None }
+        let since = SystemTime::now();
+        Record { since, restarts, pause, last_exit: None, refused: None, healing: None }
     }
 }
 
@@ -49,10 +56,13 @@ pub(super) struct Life {
 }
 
 /// One instance that leaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Departure {
+    pub(super) name: Name,
     pub(super) deadline: Instant,
     pub(super) dead: bool,
+    /// Whether its last words were asked for.
+    pub(super) heard: bool,
     pub(super) since: SystemTime,
 }
 
@@ -64,17 +74,20 @@ impl Fleet {
         }
         let seen = |want: &Want| want.up || self.health.contains_key(&want.instance);
         let failed = |instance: &_| self.health.get(instance)?.health.is_dead(&self.config.heartbeat);
-        let dead = deaths(&self.desired, &self.observed, &failed, &seen);
-        for (instance, death) in dead {
+        let healing = self.records.values().filter(|record| record.healing.is_some_and(|until| until > now));
+        let paced = self.config.heal_at_once.saturating_sub(healing.count());
+        for (instance, death) in deaths(&self.desired, &self.observed, &failed, &seen, paced) {
             self.report(&instance, What::Died(death.clone()));
             let lived = self.lived(&instance, now);
-            self.depart(instance.clone(), true, now);
             let Some(want) = self.desired.replace(&instance, &mut self.rng) else { continue };
             let record = self.records.entry(want.number).or_default();
             record.since = SystemTime::now();
             record.restarts += 1;
             record.pause.died(lived, self.config.restart_pause, now);
-            record.last_exit = Some(last_exit(&death));
+            record.healing = matches!(death, Death::Heartbeats(_)).then_some(now + HEALING);
+            record.last_exit = Some(last_exit(instance.clone(), &death));
+            let name = want.name.clone();
+            self.depart(name, instance, true, now);
         }
     }
 
@@ -86,10 +99,21 @@ impl Fleet {
     }
 
     /// Lets an instance leave.
-    pub(super) fn depart(&mut self, instance: InstanceId, dead: bool, now: Instant) {
+    pub(super) fn depart(&mut self, name: Name, instance: InstanceId, dead: bool, now: Instant) {
         let deadline = now + self.config.drain_timeout;
         self.health.remove(&instance);
-        self.leaving.insert(instance, Departure { deadline, dead, since: SystemTime::now() });
+        self.leaving
+            .insert(instance, Departure { name, deadline, dead, heard: false, since: SystemTime::now() });
+    }
+
+    /// Keeps what a dead instance wrote at last.
+    pub(super) fn heard(&mut self, instance: &InstanceId, log: &Arc<[String]>) {
+        if let Some(last) = log.last() {
+            tracing::warn!(%instance, lines = log.len(), "its last words: {last}");
+        }
+        self.journal.send_modify(|journal| journal.put_log(instance, log));
+        let exits = self.records.values_mut().filter_map(|record| record.last_exit.as_mut());
+        exits.filter(|exit| exit.instance == *instance).for_each(|exit| exit.log = log.clone());
     }
 
     /// Has every desired instance that runs be watched, and forgets those that are gone.
@@ -111,7 +135,11 @@ impl Fleet {
             return; // the list is about to change
         }
         let listed: BTreeSet<InstanceId> = self.observed.iter().map(|instance| instance.id.clone()).collect();
-        self.leaving.retain(|instance, _| listed.contains(instance));
+        let gone = self.leaving.extract_if(.., |instance, _| !listed.contains(instance));
+        let gone: Vec<_> = gone.filter(|(_, departure)| !departure.dead).collect();
+        for (instance, departure) in gone {
+            self.tell(Event { name: departure.name, instance, what: What::Gone });
+        }
         let desired = &self.desired;
         self.replicas.retain(|instance, _| listed.contains(instance) || desired.has_instance(instance));
     }
@@ -149,6 +177,9 @@ impl Fleet {
         if life.health.end(answered, &self.config.heartbeat) {
             (life.since, life.ready_since) = (SystemTime::now(), Some(now()));
             self.desired.mark_up(instance);
+            if let Some(want) = self.desired.wants().iter().find(|want| want.instance == *instance) {
+                self.records.entry(want.number).or_default().healing = None;
+            }
             self.report(instance, What::Ready);
         }
     }
@@ -167,18 +198,23 @@ impl Fleet {
     /// Tells what happened to the replica that this instance plays.
     pub(super) fn report(&self, instance: &InstanceId, what: What) {
         let Some(want) = self.desired.wants().iter().find(|want| want.instance == *instance) else { return };
-        let event = Event { name: want.name.clone(), instance: instance.clone(), what };
+        self.tell(Event { name: want.name.clone(), instance: instance.clone(), what });
+    }
+
+    fn tell(&self, event: Event) {
         match event.what {
             What::Died(_) | What::StartRefused(_) => tracing::warn!("{event}"),
             _ => tracing::info!("{event}"),
         }
+        self.journal.send_modify(|journal| journal.note(event, SystemTime::now()));
     }
 }
 
-fn last_exit(death: &Death) -> LastExit {
+fn last_exit(instance: InstanceId, death: &Death) -> LastExit {
     let (code, out_of_memory) = match death {
         Death::Exited { code, out_of_memory } => (*code, *out_of_memory),
         Death::Vanished | Death::Heartbeats(_) => (None, false),
     };
-    LastExit { reason: death.to_string(), code, out_of_memory, at: SystemTime::now() }
+    let (reason, at, log) = (death.to_string(), SystemTime::now(), Arc::default());
+    LastExit { reason, code, out_of_memory, at, instance, log }
 }

@@ -2,15 +2,28 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 
-use crate::{name::Name, ring::Spec};
+use crate::{
+    name::Name,
+    ring::{Spec, Virtual, Weight},
+};
+
+/// What the weights of a pool may come to, however few its replicas.
+const MOST_WEIGHT: usize = 1000;
 
 mod calls;
 mod claim;
 mod clock;
 mod desired;
 mod health;
+mod journal;
+mod last_words;
 mod lives;
 mod pause;
 mod plan;
@@ -25,10 +38,11 @@ mod view;
 pub use claim::ClaimError;
 pub use desired::{ChangeError, Desired};
 pub use health::Rules;
+pub use journal::{Entry, Journal};
 pub use probe::{HttpProbe, Probe};
 pub use reconcile::{Fleet, FleetError, Parts};
 pub use store::{Store, StoreError, Stored};
-pub use view::{LastExit, Row, RowState, View};
+pub use view::{LastExit, Row, RowState, Traffic, View};
 
 /// How a pool's replicas are kept.
 #[derive(Clone, Debug)]
@@ -51,6 +65,8 @@ pub struct Config {
     pub add_timeout: Duration,
     /// How long one that leaves may finish what it has.
     pub drain_timeout: Duration,
+    /// How many that run and do not answer are replaced at a time.
+    pub heal_at_once: usize,
     /// The first pause before a replica that keeps dying is started again.
     pub restart_pause: Duration,
     /// Whether to take over the instances of another owner.
@@ -62,6 +78,21 @@ impl Config {
     pub fn room(&self) -> usize {
         self.ring.capacity().min(self.max_replicas)
     }
+
+    /// How much their weights may come to. With `full` that is no matter of slots, but of the time that building the
+    /// ring takes.
+    pub fn weight_room(&self) -> usize {
+        match self.ring.placement {
+            Virtual::Count(_) => self.ring.capacity(),
+            Virtual::Full => self.max_replicas.max(MOST_WEIGHT),
+        }
+    }
+
+    /// How many replicas of weight 1 there may be beside these.
+    fn room_beside(&self, desired: &Desired) -> usize {
+        let replicas = self.room().saturating_sub(desired.wants().len());
+        replicas.min(self.weight_room().saturating_sub(desired.weight()))
+    }
 }
 
 /// The only door to a fleet.
@@ -69,14 +100,20 @@ impl Config {
 pub struct Handle {
     calls: mpsc::Sender<Call>,
     view: watch::Receiver<Arc<View>>,
+    journal: watch::Receiver<Journal>,
 }
 
-type Reply = oneshot::Sender<Result<Arc<View>, CallError>>;
+/// What a replica has written, in pieces that need not be lines.
+pub type Logs = BoxStream<'static, Result<Bytes, std::io::Error>>;
 
-#[derive(Debug)]
+type Reply<T = Arc<View>> = oneshot::Sender<Result<T, CallError>>;
+
 enum Call {
     Add(usize, Vec<String>, Reply),
     Remove(usize, Vec<String>, Reply),
+    Scale(usize, Reply),
+    Weigh(String, Weight, Reply),
+    Logs { name: String, tail: usize, follow: bool, reply: Reply<Logs> },
     Down(Reply),
 }
 
@@ -124,12 +161,39 @@ impl Handle {
         self.call(|reply| Call::Remove(count, names, reply)).await
     }
 
+    /// Adds fresh replicas or removes the newest until there are `count`. Returns when those that came are ready, or
+    /// those that left get no more requests.
+    pub async fn scale(&self, count: usize) -> Result<Arc<View>, CallError> {
+        self.call(|reply| Call::Scale(count, reply)).await
+    }
+
+    /// Gives a replica this weight. Returns when requests are shared out by it.
+    pub async fn weigh(&self, name: String, weight: Weight) -> Result<Arc<View>, CallError> {
+        self.call(|reply| Call::Weigh(name, weight, reply)).await
+    }
+
+    /// The last `tail` lines that the replica's present instance has written, and with `follow` what it writes until
+    /// it ends.
+    pub async fn logs(&self, name: String, tail: usize, follow: bool) -> Result<Logs, CallError> {
+        self.call(|reply| Call::Logs { name, tail, follow, reply }).await
+    }
+
+    /// What happened after this place in the journal, and its last place; where that is nothing, what comes within
+    /// `wait`.
+    pub async fn events(&self, after: u64, wait: Duration) -> (Vec<Entry>, u64) {
+        let mut journal = self.journal.clone();
+        let _or_nothing_came =
+            timeout(wait, journal.wait_for(|journal| journal.last() != after)).await.is_ok();
+        let journal = journal.borrow();
+        (journal.after(after).cloned().collect(), journal.last())
+    }
+
     /// Removes every replica and forgets the set. Returns when all are gone; the fleet has ended then.
     pub async fn down(&self) -> Result<Arc<View>, CallError> {
         self.call(Call::Down).await
     }
 
-    async fn call(&self, call: impl FnOnce(Reply) -> Call) -> Result<Arc<View>, CallError> {
+    async fn call<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, CallError> {
         let (reply, answer) = oneshot::channel();
         self.calls.send(call(reply)).await.map_err(|_| CallError::Stopping)?;
         answer.await.unwrap_or(Err(CallError::Stopping))

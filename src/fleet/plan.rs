@@ -64,11 +64,15 @@ impl Action {
 
 /// Which desired instances are dead, and of what. `failed` says how many heartbeats failed in a row of one that is
 /// dead by them; `seen` whether an instance is known to have run: one that is not was only not started yet.
+///
+/// Of those that run and fail their heartbeats only the first `paced` are dead already: when many fall silent at
+/// once it may be the way to them that is broken, and they may come back.
 pub fn deaths(
     desired: &Desired,
     instances: &[Instance],
     failed: &dyn Fn(&InstanceId) -> Option<u32>,
     seen: &dyn Fn(&Want) -> bool,
+    mut paced: usize,
 ) -> Vec<(InstanceId, Death)> {
     let death = |want: &Want| match instances.iter().find(|instance| instance.id == want.instance) {
         None => seen(want).then_some(Death::Vanished),
@@ -77,7 +81,14 @@ pub fn deaths(
         }
         Some(_) => failed(&want.instance).map(Death::Heartbeats),
     };
-    desired.wants().iter().filter_map(|want| Some((want.instance.clone(), death(want)?))).collect()
+    let dead = desired.wants().iter().filter_map(|want| Some((want.instance.clone(), death(want)?)));
+    dead.filter(|(_, death)| {
+        let silent = matches!(death, Death::Heartbeats(_));
+        let waits = silent && paced == 0;
+        paced -= usize::from(silent && !waits);
+        !waits
+    })
+    .collect()
 }
 
 /// What to do now: at most one action for each instance, the replacements first.
@@ -236,8 +247,24 @@ mod tests {
             [Instance { state: ended, ..running(&desired.wants()[0]) }, running(&desired.wants()[1])];
         let failed = |instance: &InstanceId| (*instance == id(1)).then_some(3);
         let seen = |want: &Want| want.number.get() == 3;
-        let dead = deaths(&desired, &instances, &failed, &seen);
+        let dead = deaths(&desired, &instances, &failed, &seen, 1);
         let exited = Death::Exited { code: Some(137), out_of_memory: false };
         assert_eq!(dead, [(id(0), exited), (id(1), Death::Heartbeats(3)), (id(2), Death::Vanished)]);
+    }
+
+    #[test]
+    fn the_silent_are_replaced_a_few_at_a_time_and_the_ended_at_once() {
+        let desired = Desired::fresh(Owner::from_bits(1), 4, &mut StdRng::seed_from_u64(1));
+        let mut instances: Vec<_> = desired.wants().iter().map(running).collect();
+        instances[3].state = State::Exited { code: Some(1), out_of_memory: false };
+        let dead = |paced| -> Vec<u16> {
+            let dead = deaths(&desired, &instances, &|_| Some(3), &|_| true, paced);
+            let number = |id| desired.wants().iter().find(|want| want.instance == id).map(|w| w.number.get());
+            dead.into_iter().filter_map(|(id, _)| number(id)).collect()
+        };
+        assert_eq!(
+            [dead(0), dead(1), dead(2), dead(9)],
+            [vec![4], vec![1, 4], vec![1, 2, 4], vec![1, 2, 3, 4]]
+        );
     }
 }

@@ -6,12 +6,13 @@ use super::{
     clock::now,
     desired::Want,
     reconcile::Fleet,
-    view::{Row, RowState, View},
+    view::{Row, RowState, Traffic, View},
 };
 use crate::{
     engine::Instance,
+    event::Death,
     name::{InstanceId, Number},
-    ring::{Member, Ring},
+    ring::{Member, Ring, Weight},
     table::{Replica, Snapshot, Table},
 };
 
@@ -77,7 +78,7 @@ impl Fleet {
             pool: self.config.pool.clone(),
             epoch: self.published.epoch(),
             ring: self.config.ring.clone(),
-            problem: self.outage.clone(),
+            problem: self.outage.clone().or_else(|| self.unsaved.clone()),
             rows: desired.chain(leaving).collect(),
         }
     }
@@ -87,7 +88,14 @@ impl Fleet {
         let life = self.health.get(&want.instance);
         let state = match life {
             Some(life) if life.health.is_ready() => RowState::Ready,
-            Some(_) => RowState::Starting,
+            Some(life) => match life.health.is_dead(&self.config.heartbeat) {
+                Some(failed) => RowState::Down(format!(
+                    "{}; replicas that fall silent are replaced {} at a time",
+                    Death::Heartbeats(failed),
+                    self.config.heal_at_once
+                )),
+                None => RowState::Starting,
+            },
             None => self.away(want),
         };
         Row {
@@ -98,6 +106,9 @@ impl Fleet {
             instance: want.instance.clone(),
             address: self.address(&want.instance),
             restarts: record.restarts,
+            weight: want.weight,
+            on_ring: want.joined,
+            traffic: self.replicas.get(&want.instance).map(Traffic::of),
             last_exit: record.last_exit,
         }
     }
@@ -108,15 +119,15 @@ impl Fleet {
         let now = now();
         let pause = record.and_then(|record| record.pause.until(now));
         let again = pause.map(|until| humantime::format_rfc3339_seconds(SystemTime::now() + (until - now)));
-        let why = record.and_then(|record| {
-            record.refused.clone().or_else(|| record.last_exit.as_ref().map(|exit| exit.reason.clone()))
-        });
-        match (why, again) {
-            (Some(why), Some(again)) => RowState::Down(format!("{why}; next start at {again}")),
-            _ => match &self.outage {
-                Some(outage) => RowState::Down(outage.clone()),
-                None => RowState::Starting,
-            },
+        let refused = record.and_then(|record| record.refused.as_ref());
+        let died = record.and_then(|record| record.last_exit.as_ref()).map(|exit| &exit.reason);
+        match (again, refused, died, &self.outage) {
+            (Some(again), Some(why), ..) => RowState::Down(format!("{why}; next start at {again}")),
+            (Some(again), None, Some(why), _) => {
+                RowState::CrashLooping(format!("{why}; next start at {again}"))
+            }
+            (.., Some(outage)) => RowState::Down(outage.clone()),
+            _ => RowState::Starting,
         }
     }
 
@@ -130,6 +141,9 @@ impl Fleet {
             instance: instance.id.clone(),
             address: instance.address(),
             restarts: 0,
+            weight: Weight::ONE,
+            on_ring: false,
+            traffic: self.replicas.get(&instance.id).map(Traffic::of),
             last_exit: None,
         })
     }

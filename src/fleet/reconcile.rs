@@ -9,7 +9,11 @@ use std::{
 
 use rand::rngs::StdRng;
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{
+        Notify, mpsc,
+        oneshot::{self, error::RecvError},
+        watch,
+    },
     task::JoinSet,
     time::sleep_until,
 };
@@ -20,6 +24,8 @@ use super::{
     claim::{ClaimError, claim},
     clock::now,
     desired::Desired,
+    journal::Journal,
+    last_words::last_words,
     lives::{Departure, Life, Record},
     plan::{Action, Leaving, World, plan},
     probe::Probe,
@@ -55,7 +61,11 @@ pub struct Fleet {
     pub(super) published: Arc<Published>,
     pub(super) waiting: Vec<Waiting>,
     pub(super) outage: Option<String>,
+    /// Why the set could not be stored, and when that is tried again.
+    pub(super) unsaved: Option<String>,
+    pub(super) save_again: Instant,
     pub(super) view: watch::Sender<Arc<View>>,
+    pub(super) journal: watch::Sender<Journal>,
     pub(super) rng: StdRng,
     pub(super) store: Arc<Store>,
     pub(super) saved: Option<Desired>,
@@ -93,13 +103,13 @@ pub enum FleetError {
     Claim(#[from] ClaimError),
     /// The set that is there does not fit on the configured ring.
     #[error(
-        "there are {there} replicas, and the ring has room for {room}: start with a larger ring (--slots, --virtual), or \
-         take replicas away with the old one first"
+        "the weights of the replicas that are there come to {there}, and the ring has room for {room}: start with a larger \
+         ring (--slots, --virtual), or take replicas away with the old one first"
     )]
     NoRoom {
-        /// How many there are.
+        /// The sum of their weights.
         there: usize,
-        /// How many fit.
+        /// What fits.
         room: usize,
     },
     /// The first set could not be stored.
@@ -121,6 +131,8 @@ pub(super) enum Done {
     Listed(Result<Vec<Instance>, EngineError>),
     Probed(InstanceId, Option<bool>),
     Acted(Action, Result<(), EngineError>),
+    Heard(InstanceId, Arc<[String]>),
+    Told,
 }
 
 impl Fleet {
@@ -136,6 +148,7 @@ impl Fleet {
             rows: vec![],
         };
         let (view, seen) = watch::channel(Arc::new(nothing));
+        let (journal, told) = watch::channel(Journal::default());
         let lists = Lists { begun: 0, under_way: false, wanted: true, next: now() };
         let fleet = Fleet {
             config,
@@ -151,7 +164,10 @@ impl Fleet {
             published: parts.published,
             waiting: Vec::new(),
             outage: None,
+            unsaved: None,
+            save_again: now(),
             view,
+            journal,
             rng: parts.rng,
             store: Arc::new(parts.store),
             saved: None,
@@ -163,8 +179,9 @@ impl Fleet {
             tasks: JoinSet::new(),
         };
         fleet.show();
-        (fleet, Handle { calls: door, view: seen })
+        (fleet, Handle { calls: door, view: seen, journal: told })
     }
+
     /// Keeps the replicas alive until it is told to take all down. `nudge` says that a connection failed. Dropping
     /// the future leaves everything as it is, to be found again.
     pub async fn run(mut self, nudge: Arc<Notify>) -> Result<(), FleetError> {
@@ -228,6 +245,8 @@ impl Fleet {
             }
             Done::Probed(instance, answered) => self.probed(&instance, answered),
             Done::Acted(action, result) => self.acted(&action, result),
+            Done::Heard(instance, log) => self.heard(&instance, &log),
+            Done::Told => {}
         }
         Ok(())
     }
@@ -239,7 +258,7 @@ impl Fleet {
         }
         if !self.claimed {
             self.desired = claim(self.desired.clone(), &self.config.pool, &instances, self.config.adopt)?;
-            let (there, room) = (self.desired.wants().len(), self.config.ring.capacity());
+            let (there, room) = (self.desired.weight(), self.config.weight_room());
             if there > room && !self.is_going_down() {
                 return Err(FleetError::NoRoom { there, room });
             }
@@ -300,8 +319,9 @@ impl Fleet {
             if let Action::Start(launch) = &action {
                 self.starting.insert(launch.instance.clone(), launch.name.clone());
             }
-            let engine = self.engine.clone();
+            let (engine, heard) = (self.engine.clone(), self.hear(action.instance()));
             self.tasks.spawn(async move {
+                let _heard_or_not = heard.await;
                 let result = match &action {
                     Action::Start(launch) => engine.start(launch).await,
                     Action::Release(instance) => engine.release(instance).await,
@@ -310,6 +330,22 @@ impl Fleet {
                 Done::Acted(action, result)
             });
         }
+    }
+
+    /// Has a dead instance's last words be read, once, before it is removed. Done when they are, or there are none.
+    fn hear(&mut self, instance: &InstanceId) -> impl Future<Output = Result<(), RecvError>> + use<> {
+        let (heard, wait) = oneshot::channel();
+        if let Some(departure) = self.leaving.get_mut(instance).filter(|leaves| leaves.dead && !leaves.heard)
+        {
+            departure.heard = true;
+            let (engine, instance) = (self.engine.clone(), instance.clone());
+            self.tasks.spawn(async move {
+                let log = last_words(&*engine, &instance).await;
+                drop(heard);
+                Done::Heard(instance, log)
+            });
+        }
+        wait
     }
 
     /// Whether the last list shows the effect of everything that was done.
@@ -335,7 +371,11 @@ impl Fleet {
             .filter(|instance| !self.busy.contains_key(*instance))
             .map(|_| now + DRAIN_LOOK);
         let calls = self.waiting.iter().filter_map(Waiting::deadline);
+        let healing = self.records.values().filter_map(|record| record.healing.filter(|until| *until > now));
+        let unsaved = self.unsaved.as_ref().map(|_| self.save_again);
         let list = (!self.lists.under_way).then_some(self.lists.next);
-        heartbeats.chain(pauses).chain(drains).chain(calls).chain(list).min().unwrap_or(now + RELIST)
+        let all =
+            heartbeats.chain(pauses).chain(drains).chain(calls).chain(healing).chain(unsaved).chain(list);
+        all.min().unwrap_or(now + RELIST)
     }
 }

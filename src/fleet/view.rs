@@ -1,10 +1,11 @@
 //! What an operator sees of a pool: values to read, published by the fleet.
 
-use std::{net::SocketAddr, time::SystemTime};
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use crate::{
     name::{InstanceId, Name, Number},
-    ring::Spec,
+    ring::{Spec, Weight},
+    table::Replica,
 };
 
 /// A pool at one moment.
@@ -39,9 +40,19 @@ pub struct Row {
     pub address: Option<SocketAddr>,
     /// How many instances came before this one.
     pub restarts: u32,
+    /// Its share of the ring, in comparison with the others.
+    pub weight: Weight,
+    /// Whether it has a place on the ring: from its first readiness until it leaves.
+    pub on_ring: bool,
+    /// What it has to do, once requests were sent to it.
+    pub traffic: Option<Traffic>,
     /// How the one before ended.
     pub last_exit: Option<LastExit>,
 }
+
+/// The requests of an instance, counted as they come: two readings need not be the same.
+#[derive(Clone, Debug)]
+pub struct Traffic(Arc<Replica>);
 
 /// What a replica is up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +61,10 @@ pub enum RowState {
     Starting,
     /// It receives requests.
     Ready,
-    /// Nothing runs, and this is why.
+    /// It receives nothing, and this is why.
     Down(String),
+    /// It keeps dying, and waits for its next start.
+    CrashLooping(String),
     /// Not desired any more: it finishes what it has.
     Leaving,
 }
@@ -67,6 +80,33 @@ pub struct LastExit {
     pub out_of_memory: bool,
     /// When it was noticed.
     pub at: SystemTime,
+    /// The instance that ended.
+    pub instance: InstanceId,
+    /// The last lines that it wrote, as soon as they are known.
+    pub log: Arc<[String]>,
+}
+
+impl Traffic {
+    pub(super) fn of(replica: &Arc<Replica>) -> Self {
+        Traffic(replica.clone())
+    }
+
+    /// Requests that chose it and whose response has not ended yet.
+    pub fn in_flight(&self) -> usize {
+        self.0.in_flight()
+    }
+
+    /// Requests that ever chose it.
+    pub fn requests(&self) -> u64 {
+        self.0.requests()
+    }
+}
+
+impl PartialEq for Traffic {
+    /// Whether it is the traffic of one instance.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl View {

@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, future::BoxFuture};
 use ringkeeper::{
-    engine::{Engine, Instance, Launch},
+    engine::{Engine, Instance, Launch, Logs},
     name::{InstanceId, Number, Owner},
 };
 use tokio::time::{Instant, sleep};
@@ -63,6 +63,17 @@ pub async fn find(engine: &dyn Engine, launch: &Launch) -> Option<Instance> {
         engine.list().await.unwrap().into_iter().filter(|instance| instance.id == launch.instance).collect();
     assert!(found.len() <= 1, "one instance is listed twice: {found:?}");
     found.pop()
+}
+
+/// The last lines that this launch's instance wrote.
+pub async fn wrote(engine: &dyn Engine, launch: &Launch, tail: usize) -> String {
+    text(engine.logs(&launch.instance, tail, false).await.unwrap()).await
+}
+
+/// All that comes, as a text.
+pub async fn text(logs: Logs) -> String {
+    let pieces: Vec<_> = logs.map(Result::unwrap).collect().await;
+    String::from_utf8(pieces.concat()).unwrap()
 }
 
 /// Waits until this holds.

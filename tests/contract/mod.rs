@@ -31,6 +31,7 @@ macro_rules! contract {
             one_that_does_not_heed_its_stop_signal_is_killed_in_time,
             one_that_was_declared_dead_is_not_waited_for,
             an_ended_one_stays_listed_with_its_exit_code_until_it_is_stopped,
+            what_it_wrote_can_be_read_while_it_runs_and_after_its_end,
             a_death_is_hinted_at_also_when_it_came_before_the_call,
             a_replacement_starts_while_its_predecessor_is_stopped,
             another_deployment_is_neither_listed_nor_touched,
@@ -192,6 +193,23 @@ pub async fn an_ended_one_stays_listed_with_its_exit_code_until_it_is_stopped(ha
     engine.release(&launch.instance).await.unwrap();
     engine.stop(&launch.instance, Stop::Gracefully).await.unwrap();
     assert!(find(&*engine, &launch).await.is_none());
+}
+
+pub async fn what_it_wrote_can_be_read_while_it_runs_and_after_its_end(harness: &dyn Harness) {
+    let (engine, launch) = (harness.engine(), harness.launch(1));
+    engine.start(&launch).await.unwrap();
+    until("it says that it listens", async || wrote(&*engine, &launch, 50).await.contains("listening")).await;
+    let follower = engine.logs(&launch.instance, 50, true).await.unwrap();
+    harness.kill(&one(&*engine, &launch).await).await;
+    let followed = timeout(SOON, text(follower)).await.expect("it ends with the instance");
+    assert!(followed.contains("listening"), "{followed}");
+    let exited = async || matches!(one(&*engine, &launch).await.state, State::Exited { .. });
+    until("it is listed as ended", exited).await;
+    assert!(wrote(&*engine, &launch, 50).await.contains("listening"));
+    let last = wrote(&*engine, &launch, 1).await;
+    assert_eq!(last.trim_end().lines().count(), 1, "one line was asked for: {last}");
+    engine.stop(&launch.instance, Stop::Kill).await.unwrap();
+    assert_eq!(wrote(&*engine, &launch, 50).await, "");
 }
 
 pub async fn a_death_is_hinted_at_also_when_it_came_before_the_call(harness: &dyn Harness) {

@@ -4,27 +4,32 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bollard::{
     Docker,
+    container::LogOutput,
     errors::Error,
-    models::{ContainerSummary, NetworkCreateRequest},
+    models::ContainerSummary,
     query_parameters::{
-        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-        RenameContainerOptions, StopContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
+        RemoveContainerOptionsBuilder, RenameContainerOptions, StopContainerOptionsBuilder,
     },
 };
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::{
+    future::{BoxFuture, FutureExt},
+    stream::{self, StreamExt},
+};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 
-use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, START_TIMEOUT, Stop};
+use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, Logs, START_TIMEOUT, Stop};
 use crate::name::{Deployment, InstanceId, Name};
 
 mod answer;
 mod connect;
 mod container;
 mod examine;
+mod network;
 mod watch;
 
 use answer::{explain, gone_is_ok, is_missing, is_under_way, no_answer, refused, within};
@@ -269,40 +274,16 @@ impl DockerEngine {
         within(START_TIMEOUT, "remove a container", self.docker.remove_container(id, Some(options))).await
     }
 
-    /// Outside of compose the network is ours to make, and to label.
-    async fn create_network(&self) -> Result<(), EngineError> {
-        let _one_at_a_time = self.network.lock().await;
-        let name = self.config.deployment.as_str().to_owned();
-        if within(ASK_TIMEOUT, "inspect the network", self.docker.inspect_network(&name, None)).await.is_ok()
-        {
-            return Ok(());
-        }
-        let labels = HashMap::from([(container::DEPLOYMENT.to_owned(), name.clone())]);
-        let request = NetworkCreateRequest {
-            name,
-            driver: Some("bridge".into()),
-            attachable: Some(true),
-            labels: Some(labels),
-            ..Default::default()
+    async fn logs_of(&self, instance: &InstanceId, tail: usize, follow: bool) -> Result<Logs, EngineError> {
+        let Some(id) = self.find(instance).await?.and_then(|summary| summary.id) else {
+            return Ok(stream::empty().boxed());
         };
-        within(START_TIMEOUT, "create the network", self.docker.create_network(request)).await.map(drop)
-    }
-
-    async fn clear_all(&self) -> Result<(), EngineError> {
-        let name = self.config.deployment.as_str();
-        let inspected =
-            within(ASK_TIMEOUT, "inspect the network", self.docker.inspect_network(name, None)).await;
-        let ours = match inspected {
-            Ok(network) => {
-                network.labels.is_some_and(|l| l.get(container::DEPLOYMENT).is_some_and(|d| d == name))
-            }
-            Err(error) if error.is_outage() => return Err(error),
-            Err(_) => false,
-        };
-        if !ours {
-            return Ok(());
-        }
-        gone_is_ok(within(ASK_TIMEOUT, "remove the network", self.docker.remove_network(name)).await)
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(follow);
+        let options = options.tail(&tail.to_string()).build();
+        let pieces = self.docker.logs(&id, Some(options));
+        Ok(pieces
+            .map(|piece| piece.map(LogOutput::into_bytes).map_err(|error| explain("read the logs", &error)))
+            .boxed())
     }
 }
 
@@ -331,6 +312,15 @@ impl Engine for DockerEngine {
 
     fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
         self.stop_one(instance, how).boxed()
+    }
+
+    fn logs<'a>(
+        &'a self,
+        instance: &'a InstanceId,
+        tail: usize,
+        follow: bool,
+    ) -> BoxFuture<'a, Result<Logs, EngineError>> {
+        self.logs_of(instance, tail, follow).boxed()
     }
 
     fn changed(&self) -> BoxFuture<'_, ()> {

@@ -136,6 +136,7 @@ pub(super) fn config(rng: &mut StdRng) -> Config {
         max_replicas: 20,
         add_timeout: seconds(30),
         drain_timeout: DRAIN,
+        heal_at_once: rng.random_range(1..3),
         restart_pause: seconds(rng.random_range(0..2)),
         adopt: false,
     }

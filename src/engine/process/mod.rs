@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::{
+    future::{BoxFuture, FutureExt, join_all},
+    stream::{self, StreamExt},
+};
+use output::Output;
 use rustix::process::{Pid, Signal};
 use tokio::{
     process::{Child, Command},
@@ -18,8 +22,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, State, Stop};
+use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, Logs, State, Stop};
 use crate::name::InstanceId;
+
+mod output;
+
+/// How long the last words of a child may take to arrive after its end: one that it left behind may hold its pipes open.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// How replicas are run.
 #[derive(Clone, Debug)]
@@ -43,6 +52,7 @@ struct Running {
     instance: Instance,
     pid: Pid,
     exit: watch::Receiver<Option<ExitStatus>>,
+    output: Arc<Output>,
 }
 
 struct Spawn {
@@ -72,7 +82,7 @@ impl ProcessEngine {
         let (reply, spawned) = oneshot::channel();
         let command = self.command(launch, address);
         self.spawner.send(Spawn { command, reply }).expect("the spawner lives as long as the engine");
-        let child = match timeout(ASK_TIMEOUT, spawned).await {
+        let mut child = match timeout(ASK_TIMEOUT, spawned).await {
             Ok(spawned) => spawned.expect("the spawner answers").map_err(|source| self.missing(source))?,
             Err(_) => {
                 return Err(EngineError::Unreachable {
@@ -92,8 +102,17 @@ impl ProcessEngine {
             state: State::Running(Some(address)),
             holds_name: true,
         };
-        self.settle(Running { instance, pid, exit });
-        tokio::spawn(wait(child, exited, self.changed.clone()));
+        let output = Output::new();
+        let drained = drain(&mut child, &output);
+        self.settle(Running { instance, pid, exit, output: output.clone() });
+        let changed = self.changed.clone();
+        tokio::spawn(async move {
+            let status = child.wait().await.unwrap_or_else(|_| ExitStatus::from_raw(0));
+            let _pipes_held_open = timeout(LAST_WORDS, drained).await;
+            output.end();
+            exited.send_replace(Some(status)); // nobody else waits: until this says so, the pid is the child's own
+            changed.notify_one();
+        });
         Ok(())
     }
 
@@ -114,7 +133,8 @@ impl ProcessEngine {
             .env("BIND", address.ip().to_string())
             .env("SERVER_ID", launch.number.to_string())
             .stdin(Stdio::null())
-            .stdout(Stdio::from(std::io::stderr()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .process_group(0); // a Ctrl-C in the terminal is the balancer's alone
         // settings of ours, a token among them, are none of the replica's business
@@ -187,6 +207,16 @@ impl Engine for ProcessEngine {
         self.stop_one(instance, how).boxed()
     }
 
+    fn logs<'a>(
+        &'a self,
+        instance: &'a InstanceId,
+        tail: usize,
+        follow: bool,
+    ) -> BoxFuture<'a, Result<Logs, EngineError>> {
+        let output = self.children().get(instance).map(|child| child.output.read(tail, follow));
+        std::future::ready(Ok(output.unwrap_or_else(|| stream::empty().boxed()))).boxed()
+    }
+
     fn changed(&self) -> BoxFuture<'_, ()> {
         self.changed.notified().boxed()
     }
@@ -196,11 +226,11 @@ impl Engine for ProcessEngine {
     }
 }
 
-/// Waits for the child's end, which nobody else does: so its pid is its own until `exited` says so.
-async fn wait(mut child: Child, exited: watch::Sender<Option<ExitStatus>>, changed: Arc<Notify>) {
-    let status = child.wait().await.unwrap_or_else(|_| ExitStatus::from_raw(0));
-    exited.send_replace(Some(status));
-    changed.notify_one();
+/// Takes in what the child writes, in the background. Done when both pipes are closed.
+fn drain(child: &mut Child, output: &Arc<Output>) -> impl Future<Output = ()> + use<> {
+    let stdout = child.stdout.take().map(|pipe| tokio::spawn(output.clone().drain(pipe)));
+    let stderr = child.stderr.take().map(|pipe| tokio::spawn(output.clone().drain(pipe)));
+    join_all(stdout.into_iter().chain(stderr)).map(drop)
 }
 
 /// Signals the child's whole group, unless the child has been waited for: its pid may be another's then.
