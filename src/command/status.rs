@@ -21,6 +21,9 @@ use crate::{
 /// Between two looks while waiting.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The lines that are shown of what one that keeps dying wrote at last.
+const LAST_LINES: usize = 10;
+
 /// What a call may take at the least, however little time is left.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -92,12 +95,23 @@ fn show(text: &str, pool: &Pool, json: bool, out: &mut impl Write) -> anyhow::Re
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     for replica in &pool.replicas {
-        if let Some(reason) = &replica.reason {
-            writeln!(out, "\n{} is down: {reason}", replica.name)?;
-        }
+        explain(replica, out)?;
     }
     if let Some(problem) = &pool.problem {
         writeln!(out, "\n{problem}")?;
+    }
+    Ok(())
+}
+
+/// Says why a replica does not serve, and what it wrote before it died.
+fn explain(replica: &Replica, out: &mut impl Write) -> std::io::Result<()> {
+    let Some(reason) = &replica.reason else { return Ok(()) };
+    let dies = replica.state == "crash-looping";
+    writeln!(out, "\n{} {}: {reason}", replica.name, if dies { "keeps dying" } else { "is down" })?;
+    let exit = replica.last_exit.as_ref().filter(|_| dies);
+    let log = exit.map(|exit| exit.log.as_slice()).unwrap_or_default();
+    for line in &log[log.len().saturating_sub(LAST_LINES)..] {
+        writeln!(out, "  | {line}")?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod support;
 mod control;
 mod hostile;
 mod life;
+mod operate;
 mod origin;
 mod relay;
 mod routes;
