@@ -106,10 +106,12 @@ async fn logs_are_those_of_the_present_instance_and_can_be_followed() {
         (nobody.status, nobody.json()["detail"].clone()),
         (404, json!("There is no replica named 'S9'"))
     );
-    let (followed, _) = tokio::join!(logs("?follow=true"), async {
-        balancer.call("DELETE", "/rm", r#"{"n":1}"#).await;
-    });
-    assert_eq!(followed.body, "first\nsecond\n", "it ended with the instance");
+    let mut follower = Raw::connect(balancer.admin).await;
+    let path = "/v1/pools/default/replicas/Server-1/logs?follow=true";
+    follower.write(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await;
+    follower.read_to("second").await;
+    balancer.call("DELETE", "/rm", r#"{"n":1}"#).await;
+    assert!(follower.read_to_end().await.ends_with("0\r\n\r\n"), "it ends with the instance");
 }
 
 #[tokio::test]

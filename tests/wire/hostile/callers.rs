@@ -3,11 +3,13 @@
 use super::{Call, FORGED, Port};
 
 /// Calls that would change something, and would be fine without what a table adds to them.
-const CHANGES: [(Port, &str, &str, &str); 5] = [
+const CHANGES: [(Port, &str, &str, &str); 7] = [
     (Port::Traffic, "POST", "/add", r#"{"n":1,"hostnames":["S4"]}"#),
     (Port::Traffic, "DELETE", "/rm", r#"{"n":1}"#),
     (Port::Admin, "POST", "/add", r#"{"n":1,"hostnames":["S4"]}"#),
     (Port::Admin, "DELETE", "/rm", r#"{"n":1}"#),
+    (Port::Admin, "PUT", "/v1/pools/default/scale", r#"{"replicas":1}"#),
+    (Port::Admin, "PUT", "/v1/pools/default/replicas/Server-1/weight", r#"{"weight":2}"#),
     (Port::Admin, "POST", "/v1/down", ""),
 ];
 
@@ -25,7 +27,15 @@ fn changes(status: u16, says: &'static str) -> impl Iterator<Item = Call> + Clon
 fn methods() -> Vec<Call> {
     let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get", "BREW"];
     let known = [("/rep", "GET"), ("/add", "POST"), ("/rm", "DELETE")];
-    let own = [("/v1/pools/default", "GET"), ("/v1/pools/none", "GET"), ("/v1/down", "POST")];
+    let own = [
+        ("/v1/pools/default", "GET"),
+        ("/v1/pools/none", "GET"),
+        ("/v1/pools/default/scale", "PUT"),
+        ("/v1/pools/default/events", "GET"),
+        ("/v1/pools/default/replicas/Server-1/weight", "PUT"),
+        ("/v1/pools/default/replicas/Server-1/logs", "GET"),
+        ("/v1/down", "POST"),
+    ];
     let traffic = known.map(|known| (Port::Traffic, known));
     let admin = known.into_iter().chain(own).map(|known| (Port::Admin, known));
     let wrong = |(port, (path, known)): (Port, (&'static str, &'static str))| {
@@ -49,6 +59,22 @@ fn paths() -> Vec<Call> {
         ("/v1/pools/", 404),
         ("/%61dd", 404),
         ("/v1/pools/none", 404),
+        ("/v1/pools/none/events", 404),
+        ("/v1/pools/none/replicas/Server-1/logs", 404),
+        ("/v1/pools/default/replicas/S9/logs", 404),
+        ("/v1/pools/default/replicas/..%2f..%2fdown/logs", 404),
+        ("/v1/pools/default/replicas/%00/logs", 404),
+        ("/v1/pools/default/replicas/%3Cscript%3E/logs", 404),
+        ("/v1/pools/default/replicas/%ff/logs", 400),
+        ("/v1/pools/default/replicas/Server-1/logs?tail=-1", 400),
+        ("/v1/pools/default/replicas/Server-1/logs?tail=99999999999999999999", 400),
+        ("/v1/pools/default/replicas/Server-1/logs?tail=1&tail=2", 400),
+        ("/v1/pools/default/replicas/Server-1/logs?follow=yes", 400),
+        ("/v1/pools/default/events?after=-1", 400),
+        ("/v1/pools/default/events?wait=1e3", 400),
+        ("/v1/pools/default/events?wait=600", 400),
+        ("/v1/pools/default/events?after=1&after=2", 400),
+        ("/v1/pools/default/events?x=%00", 400),
         ("/v1/pools/..%2fdown", 404),
         ("/v1/pools/../down", 404),
         ("/v1/down/", 404),

@@ -7,11 +7,37 @@ const RM: (&str, &str) = ("DELETE", "/rm");
 const LIMIT: usize = 64 * 1024;
 
 pub(super) fn all() -> Vec<Call> {
-    [counts(), hostnames(), lists(), fields(), texts(), truncated(), huge(), nested()].concat()
+    [counts(), hostnames(), lists(), fields(), texts(), truncated(), huge(), nested(), of_v1()].concat()
 }
 
 fn call((method, path): (&'static str, &str), body: impl Into<Vec<u8>>, says: &'static str) -> Call {
     Call::new(Port::Traffic, method, path, 400, says).body(body)
+}
+
+/// What `/v1` takes is one number in one field.
+fn of_v1() -> Vec<Call> {
+    let calls = [
+        ("/v1/pools/default/scale", "replicas", "101"),
+        ("/v1/pools/default/replicas/Server-1/weight", "weight", "101"),
+    ];
+    let of_one = |(path, field, too_many): (&str, &str, &str)| {
+        let put = |body: String, says| Call::new(Port::Admin, "PUT", path, 400, says).body(body);
+        let values = ["\"1\"", "null", "true", "[]", "{}", "1.5", "-1", "1e2", "18446744073709551616"];
+        let wrong = values.map(|value| put(format!(r#"{{"{field}":{value}}}"#), "must be a whole number"));
+        let others = [
+            put(format!(r#"{{"{field}":{too_many}}}"#), ""),
+            put(format!(r#"{{"{field}":4294967296}}"#), ""),
+            put(format!(r#"{{"{field}":2,"{field}":2}}"#), "twice"),
+            put(format!(r#"{{"{field}":2,"n":2}}"#), "a field 'n'"),
+            put(format!(r#"{{"{field}":2}} x"#), "must be a JSON object"),
+            put(format!(r#"{{"{field}":2"#), "must be a JSON object"),
+            put("{}".into(), "is missing"),
+            put("2".into(), "must be a JSON object"),
+            put(String::new(), "must be a JSON object"),
+        ];
+        wrong.into_iter().chain(others)
+    };
+    calls.into_iter().flat_map(of_one).collect()
 }
 
 /// `n` of another type, out of range, or not even JSON.
