@@ -10,7 +10,7 @@ use crate::base::Base;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// There is no connection.
-    #[error("no balancer answers on {base}: {why}")]
+    #[error("no balancer answers on {base}: {}", in_words(why))]
     Unreachable {
         /// Where it was looked for.
         base: Base,
@@ -41,4 +41,21 @@ pub enum ClientError {
         /// What is wrong with the answer.
         why: String,
     },
+}
+
+/// What the system says, without its number.
+fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_needs_the_systems_numbers() {
+        assert_eq!(in_words(&io::Error::from_raw_os_error(111)), "connection refused");
+        assert_eq!(in_words(&io::ErrorKind::TimedOut.into()), "timed out");
+    }
 }

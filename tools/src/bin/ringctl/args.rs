@@ -63,11 +63,6 @@ pub struct Args {
     name = "ringctl",
     no_binary_name = true,
     styles = STYLES,
-    override_usage = "COMMAND [ARGUMENTS] [OPTIONS]",
-    help_template = "{subcommands}\n\n{after-help}",
-    after_help = "  exit         Leave, as Ctrl-D does; Ctrl-C breaks off what runs, or clears the line\n\n\
-                  Any other word is a path to request: hello/world. `help COMMAND` says more about one.\n\
-                  Behind every command: -o json, -q, --watch[=1s]. Tab completes, the right arrow takes a hint."
 )]
 pub struct Line {
     #[command(flatten)]

@@ -87,7 +87,9 @@ fn many(what: &[String], word: &str, options: &Options) -> Result<Many, Failure>
             "`ringctl scale N --pool POOL` changes another one",
         ));
     }
-    Many::of(what).map_err(|error| Failure::usage(error, format!("such as `ringctl {word} 2 s4 s5`")))
+    Many::of(what).map_err(|error| {
+        Failure::usage(error, format!("such as `ringctl {word} 2` or `ringctl {word} s4 s5`"))
+    })
 }
 
 /// The change's answer, or with `detach` the replicas as soon as `begun` says of them that it is under way: from then on

@@ -19,7 +19,7 @@ pub enum Command {
         #[command(flatten)]
         pace: Pace,
     },
-    /// Remove N replicas: those that are named, the rest at random
+    /// Remove N replicas, those that are named among them
     #[command(visible_alias = "del")]
     Rm {
         /// How many (left out: as many as there are names), then their names
@@ -35,7 +35,7 @@ pub enum Command {
         #[command(flatten)]
         pace: Pace,
     },
-    /// Give a replica WEIGHT times the requests of one of weight 1
+    /// Give a replica a share WEIGHT times as large
     Weight {
         /// Its name
         replica: String,
@@ -76,7 +76,7 @@ pub enum Command {
     Ring,
     /// Look for what is wrong, and say how to mend it
     Doctor,
-    /// Print a completion script: eval "$(ringctl completions bash)"
+    /// Print a completion script, such as for eval "$(…)"
     Completions {
         /// For which shell
         shell: Shell,

@@ -82,9 +82,7 @@ fn traffic(rep: &Result<Replicas, ClientError>, client: &Client) -> Finding {
     match rep {
         Ok(rep) => good("traffic", format!("{base} answers, with {}", counted(rep.count, "replica"))),
         Err(ClientError::Refused { .. }) => good("traffic", format!("{base} answers")),
-        Err(error) => {
-            wrong("traffic", error.to_string(), "start one with `make`, or say where it is with --url")
-        }
+        Err(error) => wrong("traffic", error.to_string(), "start one with `make`, or say where it is: --url"),
     }
 }
 
@@ -100,7 +98,7 @@ fn admin(pool: &Result<Pool, ClientError>, client: &Client) -> Finding {
         Err(error) if refused_with(error, StatusCode::UNAUTHORIZED) => {
             good("admin", format!("{base} answers"))
         }
-        Err(error) => wrong("admin", error.to_string(), "say where operators connect with --admin-url"),
+        Err(error) => wrong("admin", error.to_string(), "say where operators connect: --admin-url"),
     }
 }
 

@@ -85,9 +85,9 @@ impl Failure {
         let message =
             answer.message().unwrap_or_else(|| String::from_utf8_lossy(&answer.body).trim().to_owned());
         let hint = match (meant, answer.status.as_u16()) {
-            (Some(meant), _) => format!("was `ringctl {meant}` meant? Any word that is no command is a path"),
+            (Some(meant), _) => format!("was `ringctl {meant}` meant? What is no command is a path"),
             (None, 400 | 404) => {
-                "`ringctl home` requests what every replica serves; `ringctl help` lists the commands".into()
+                "`ringctl home` is what every replica serves, `ringctl help` the commands".into()
             }
             (None, _) => "`ringctl status` says how the replicas are".into(),
         };
@@ -122,22 +122,19 @@ fn elsewhere(base: &Base, client: &Client) -> String {
         true => ("--admin-url", "RINGCTL_ADMIN_URL"),
         false => ("--url", "RINGCTL_URL"),
     };
-    format!("start one with `make`, or say where it is with {flag} or {variable}")
+    format!("start one with `make`, or say where it is: {flag}, {variable}")
 }
 
 fn refused(status: StatusCode, message: &str, client: &Client) -> String {
     match status {
         StatusCode::UNAUTHORIZED if client.has_token() => {
-            "the token is not this balancer's: --token, RINGCTL_TOKEN or --token-file give another".into()
+            "it is not this balancer's token: --token-file, RINGCTL_TOKEN, --token".into()
         }
-        StatusCode::UNAUTHORIZED => "give it with --token-file, RINGCTL_TOKEN or --token".into(),
-        StatusCode::FORBIDDEN => {
-            "call from the balancer's own machine, or start it with a token and bring that along".into()
+        StatusCode::UNAUTHORIZED => "give it: --token-file, RINGCTL_TOKEN, --token".into(),
+        StatusCode::FORBIDDEN => "call from its own machine, or start it with a token and bring that".into(),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED if message.starts_with(NO_PATH) => {
+            format!("the balancer is too old for this, or not at {} (--admin-url)", client.admin())
         }
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED if message.starts_with(NO_PATH) => format!(
-            "the balancer is older than this client, or {} is not where operators connect (--admin-url)",
-            client.admin()
-        ),
         StatusCode::NOT_FOUND => "`ringctl rep` shows the replicas".into(),
         status if status.is_server_error() => "`ringctl status` says how the replicas are".into(),
         _ => "nothing was changed; `ringctl rep` shows the replicas".into(),
@@ -162,7 +159,7 @@ mod tests {
             (401, "needs the token", false, "--token-file"),
             (401, "needs the token", true, "not this balancer's"),
             (403, "10.0.0.1 may not call", false, "own machine"),
-            (404, NO_PATH, false, "older than this client"),
+            (404, NO_PATH, false, "too old for this"),
             (404, "there is no replica 'x'", false, "ringctl rep"),
             (400, "'n' must be more than 0", false, "nothing was changed"),
             (503, "stopping", false, "ringctl status"),

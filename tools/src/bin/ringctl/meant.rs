@@ -42,7 +42,7 @@ mod tests {
             ("simulat", "simulate"),
             ("docter", "doctor"),
         ] {
-            assert_eq!(command(typed), Some(meant), "{typed}");
+            assert_eq!(command(typed).as_deref(), Some(meant), "{typed}");
         }
     }
 

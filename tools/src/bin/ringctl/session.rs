@@ -58,7 +58,10 @@ impl Session {
 
     async fn execute(&mut self, command: &Command, options: &Options) -> Result<(), Failure> {
         if options.watch.is_some() && !command.reads() {
-            return Err(Failure::usage("only what reads can be watched", "leave --watch away"));
+            return Err(Failure::usage(
+                "this command is done once, and --watch repeats",
+                "leave --watch away",
+            ));
         }
         let client = self.of_pool(options);
         let text = match command {

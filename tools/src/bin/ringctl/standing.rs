@@ -17,17 +17,16 @@ pub struct Look {
 }
 
 /// How the replicas of a pool stand.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
-    /// The pool without its replicas.
-    #[serde(flatten)]
+    /// What the pool says.
     pub pool: Pool,
     /// For each of the pool's replicas, in their order, what does not stand there.
     pub derived: Vec<Derived>,
 }
 
 /// What follows from what a pool says of a replica.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Derived {
     /// The part of the ring's slots that it owns; `None` where it is not on the ring.
     pub share: Option<f64>,
@@ -37,7 +36,16 @@ pub struct Derived {
 
 /// The shares of the last ring, which takes long to build and seldom changes.
 #[derive(Debug, Default)]
-pub struct Shares(Option<(RingSpec, Vec<(u16, Option<u8>)>, Vec<f64>)>);
+pub struct Shares(Option<Known>);
+
+#[derive(Debug)]
+struct Known {
+    spec: RingSpec,
+    /// The numbers and weights of the members, by number.
+    members: Vec<(u16, Option<u8>)>,
+    /// Empty for a ring that is not understood.
+    parts: Vec<f64>,
+}
 
 impl Standing {
     /// Of a look and the one before it.
@@ -62,16 +70,15 @@ impl Standing {
 impl Shares {
     /// The number of each member and the part that it owns; empty for a ring that is not understood.
     fn of(&mut self, pool: &Pool) -> Vec<(u16, f64)> {
-        let mut members: Vec<_> = pool.replicas.iter().filter(|replica| replica.is_on_ring()).collect();
-        members.sort_by_key(|replica| replica.number);
-        let key: Vec<_> = members.iter().map(|replica| (replica.number, replica.weight)).collect();
-        let known = self.0.as_ref().is_some_and(|(spec, members, _)| *spec == pool.ring && *members == key);
-        if !known {
+        let on_ring = pool.replicas.iter().filter(|replica| replica.is_on_ring());
+        let mut members: Vec<_> = on_ring.map(|replica| (replica.number, replica.weight)).collect();
+        members.sort_unstable();
+        if !self.0.as_ref().is_some_and(|known| known.spec == pool.ring && known.members == members) {
             let parts = Layout::of(pool).map(|layout| layout.slots()).unwrap_or_default();
-            self.0 = Some((pool.ring.clone(), key, parts));
+            self.0 = Some(Known { spec: pool.ring.clone(), members, parts });
         }
-        let (_, key, parts) = self.0.as_ref().expect("just put there");
-        key.iter().map(|(number, _)| *number).zip(parts.iter().copied()).collect()
+        let known = self.0.as_ref().expect("just put there");
+        known.members.iter().map(|(number, _)| *number).zip(known.parts.iter().copied()).collect()
     }
 }
 

@@ -14,6 +14,7 @@ use rustyline::{
 
 use super::{
     completion::{EXIT, choices},
+    help,
     hint::{Hint, hint},
     live::Live,
 };
@@ -35,7 +36,7 @@ impl Assistant {
     pub fn new(live: Live) -> Self {
         let line = Line::command();
         let names = line.get_subcommands().flat_map(|command| command.get_name_and_visible_aliases());
-        let commands = names.chain([EXIT, "help"]).map(ToOwned::to_owned).collect();
+        let commands = names.chain([EXIT, help::WORD]).map(ToOwned::to_owned).collect();
         Assistant { live, commands }
     }
 }

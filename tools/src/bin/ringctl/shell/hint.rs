@@ -46,8 +46,16 @@ fn usage(line: &str) -> Option<String> {
     for word in line.split_whitespace() {
         command = command.find_subcommand(word)?;
     }
-    let words: Vec<String> = command.get_positionals().map(shown).collect();
-    (!words.is_empty()).then(|| words.join(" "))
+    Some(takes(command)).filter(|usage| !usage.is_empty())
+}
+
+/// What a command takes, in the words of the help; empty where that is nothing.
+pub fn takes(command: &Command) -> String {
+    if command.has_subcommands() {
+        let words = command.get_subcommands().map(Command::get_name).filter(|name| *name != "help");
+        return format!("{} …", words.collect::<Vec<_>>().join("|"));
+    }
+    command.get_positionals().map(shown).collect::<Vec<_>>().join(" ")
 }
 
 fn shown(arg: &Arg) -> String {
@@ -70,6 +78,7 @@ mod tests {
             ("weight ", "REPLICA WEIGHT"),
             ("simulate rm ", "REPLICA …"),
             ("explain ", "KEY"),
+            ("simulate ", "add|rm …"),
         ] {
             assert_eq!(hint(line, None), Some(Hint::Usage(usage.into())), "{line}");
         }

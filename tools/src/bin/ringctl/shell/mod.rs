@@ -3,6 +3,7 @@
 
 mod assistant;
 mod completion;
+mod help;
 mod hint;
 mod live;
 
@@ -114,7 +115,16 @@ impl Shell {
         }
     }
 
-    fn perform(&mut self, words: Vec<String>) -> u8 {
+    fn perform(&mut self, mut words: Vec<String>) -> u8 {
+        if words[0] == help::WORD {
+            words.rotate_left(1);
+            words.pop();
+            if words.is_empty() {
+                say(&help::all());
+                return 0;
+            }
+            words.push("-h".into());
+        }
         let line = match Line::try_parse_from(words) {
             Ok(line) => line,
             Err(error) => {

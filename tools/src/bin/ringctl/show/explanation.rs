@@ -51,7 +51,7 @@ fn text(explanation: &Explanation) -> String {
 fn line(place: usize, stop: &Stop, width: usize) -> String {
     let (style, what) = match (stop.part, &stop.reason) {
         (Part::Takes, _) => (GOOD, "takes it".to_owned()),
-        (Part::Next, _) => (FAINT, "if those before it are away".to_owned()),
+        (Part::Next, _) => (FAINT, "next, while those above are away".to_owned()),
         (Part::Skipped, None) => (CHANGING, format!("skipped: {}", stop.state)),
         (Part::Skipped, Some(reason)) => (CHANGING, format!("skipped: {}, {reason}", stop.state)),
     };
@@ -73,7 +73,7 @@ mod tests {
             format!(
                 "key      132574\nid       132574  the number itself\nslot     {slot} of 262147\ngoes to  {second}\n\n  \
                  1  {first}  skipped: down, exited with code 1\n  2  {second}  takes it\n  \
-                 3  {third}  if those before it are away\n     \
+                 3  {third}  next, while those above are away\n     \
                  Server-4  not on the ring before it was ready once",
                 slot = explained.slot
             )

@@ -4,12 +4,12 @@ use std::time::SystemTime;
 
 use console::truncate_str;
 use ringkeeper_tools::{
-    client::{Exit, Replica},
+    client::{Exit, Pool, Replica, RingSpec},
     table,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::{FAINT, age, of_state, percent, styled, tame};
+use super::{FAINT, age, of_state, one_line, percent, styled, tame};
 use crate::{
     args::{Format, Options},
     standing::{Derived, Standing},
@@ -24,7 +24,7 @@ const SHORTEST_NAME: usize = 10;
 /// The pool: its ring, a line for each replica, then what is wrong. It keeps to `width` where one is given.
 pub fn status(standing: &Standing, now: SystemTime, width: Option<usize>, options: &Options) -> String {
     match options.format() {
-        Format::Json => return json(standing).to_string(),
+        Format::Json => return json(standing),
         Format::Text if options.quiet => return names(standing),
         Format::Text => {}
     }
@@ -38,14 +38,28 @@ pub fn status(standing: &Standing, now: SystemTime, width: Option<usize>, option
 }
 
 /// As the balancer shows it, with what follows from it in each row.
-fn json(standing: &Standing) -> Value {
-    let mut pool = json!(standing.pool);
-    let rows = pool["replicas"].as_array_mut().expect("replicas are a list");
-    for (row, derived) in rows.iter_mut().zip(&standing.derived) {
-        row["share"] = json!(derived.share);
-        row["requests_per_second"] = json!(derived.requests_per_second);
-    }
-    pool
+#[derive(Serialize)]
+struct Shown<'a> {
+    pool: &'a str,
+    epoch: u64,
+    ring: &'a RingSpec,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'a str>,
+    replicas: Vec<Row<'a>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    replica: &'a Replica,
+    #[serde(flatten)]
+    derived: &'a Derived,
+}
+
+fn json(standing: &Standing) -> String {
+    let Pool { pool, epoch, ring, problem, .. } = &standing.pool;
+    let replicas = standing.rows().map(|(replica, derived)| Row { replica, derived }).collect();
+    one_line(&Shown { pool, epoch: *epoch, ring, problem: problem.as_deref(), replicas })
 }
 
 fn names(standing: &Standing) -> String {
@@ -147,6 +161,8 @@ fn last_words(exit: &Exit) -> Vec<String> {
 mod tests {
     use std::time::Instant;
 
+    use serde_json::Value;
+
     use super::*;
     use crate::{
         layout::tests::pool,
@@ -174,9 +190,9 @@ mod tests {
         assert_eq!(
             text(&standing, None),
             "1 of 2 ready, 14 in flight  262147 slots, virtual full, hash xxh3\n\n\
-             NAME      NUMBER  STATE      SHARE  IN FLIGHT  REQ/S  RESTARTS  AGE    ADDRESS\n\
-             Server-1       1  ready    100.0 %          7      -         0  1h 2m  127.0.0.1:4000\n\
-             Server-2       2  starting       -          7      -         0  1h 2m  127.0.0.1:4000"
+             NAME      NUMBER  STATE       SHARE  IN FLIGHT  REQ/S  RESTARTS  AGE    ADDRESS\n\
+             Server-1       1  ready     100.0 %          7      -         0  1h 2m  127.0.0.1:4000\n\
+             Server-2       2  starting        -          7      -         0  1h 2m  127.0.0.1:4000"
         );
     }
 
@@ -217,9 +233,9 @@ mod tests {
     fn programs_get_what_the_balancer_says_and_what_follows() {
         let options = Options { output: Some(Format::Json), ..Options::default() };
         let text = status(&standing(&["ready"], |_| ()), SystemTime::now(), None, &options);
+        assert!(text.starts_with(r#"{"pool":"default","epoch":1,"ring":{"#), "{text}");
         let value: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(value["replicas"][0]["share"], 1.0);
         assert_eq!(value["replicas"][0]["requests_per_second"], Value::Null);
-        assert_eq!((&value["pool"], value.get("derived")), (&json!("default"), None));
     }
 }
