@@ -19,7 +19,7 @@ pub enum Command {
         #[command(flatten)]
         pace: Pace,
     },
-    /// Remove N replicas, those that are named among them
+    /// Remove N replicas, the named among them
     #[command(visible_alias = "del")]
     Rm {
         /// How many (left out: as many as there are names), then their names
@@ -142,18 +142,16 @@ impl Many {
 }
 
 impl Command {
-    /// Whether it only looks, so that it may be done again and again.
+    /// Whether it is to change something.
+    pub fn changes(&self) -> bool {
+        use Command::{Add, Rm, Scale, Weight};
+        matches!(self, Add { .. } | Rm { .. } | Scale { .. } | Weight { .. })
+    }
+
+    /// Whether it only looks, and ends by itself, so that it may be done again and again.
     pub fn reads(&self) -> bool {
-        !matches!(
-            self,
-            Command::Add { .. }
-                | Command::Rm { .. }
-                | Command::Scale { .. }
-                | Command::Weight { .. }
-                | Command::Logs { .. }
-                | Command::Events { follow: true }
-                | Command::Completions { .. }
-        )
+        use Command::{Completions, Events, Logs};
+        !self.changes() && !matches!(self, Logs { .. } | Events { follow: true } | Completions { .. })
     }
 }
 

@@ -19,6 +19,8 @@ pub const INTERRUPTED: u8 = 130;
 /// What a balancer says of a path that it does not know.
 const NO_PATH: &str = "there is nothing at this path";
 
+const NOT_KNOWN: &str = "whether it was done is not known: `ringctl rep` shows the replicas";
+
 /// A command that has failed.
 #[derive(Debug)]
 pub struct Failure {
@@ -48,10 +50,10 @@ impl Failure {
         Failure { output: None, error: error.into(), hint: None, code: REFUSED }
     }
 
-    /// Ctrl-C.
-    pub fn interrupted() -> Self {
-        let error = anyhow!("broken off");
-        Failure { output: None, error, hint: None, code: INTERRUPTED }
+    /// Ctrl-C, while something was to be changed or not.
+    pub fn interrupted(changes: bool) -> Self {
+        let hint = changes.then(|| NOT_KNOWN.to_owned());
+        Failure { output: None, error: anyhow!("broken off"), hint, code: INTERRUPTED }
     }
 
     /// A call of this client that failed.
@@ -60,9 +62,7 @@ impl Failure {
             ClientError::Unreachable { base, .. } | ClientError::Foreign { base, .. } => {
                 (elsewhere(base, client), UNREACHABLE)
             }
-            ClientError::Broken { .. } => {
-                ("whether it was done is not known: `ringctl rep` shows the replicas".into(), UNREACHABLE)
-            }
+            ClientError::Broken { .. } => (NOT_KNOWN.into(), UNREACHABLE),
             ClientError::Refused { status, message } => (refused(*status, message, client), REFUSED),
         };
         Failure::new(code, error.into(), hint)

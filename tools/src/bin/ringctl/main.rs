@@ -80,6 +80,6 @@ async fn once(mut session: Session, command: &Command, options: &Options) -> Res
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::output)?;
     tokio::select! {
         done = session.run(command, options) => done,
-        _ = terminate.recv() => Err(Failure { code: TERMINATED, ..Failure::interrupted() }),
+        _ = terminate.recv() => Err(Failure { code: TERMINATED, ..Failure::interrupted(command.changes()) }),
     }
 }

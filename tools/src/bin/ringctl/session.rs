@@ -52,7 +52,7 @@ impl Session {
     pub async fn run(&mut self, command: &Command, options: &Options) -> Result<(), Failure> {
         tokio::select! {
             done = self.execute(command, options) => done,
-            _ = signal::ctrl_c() => Err(Failure::interrupted()),
+            _ = signal::ctrl_c() => Err(Failure::interrupted(command.changes())),
         }
     }
 

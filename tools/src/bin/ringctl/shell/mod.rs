@@ -137,6 +137,9 @@ impl Shell {
             Ok(()) => 0,
             Err(failure) if failure.code == INTERRUPTED => {
                 say(""); // the terminal has shown ^C
+                if failure.hint.is_some() {
+                    complain(&failure);
+                }
                 failure.code
             }
             Err(failure) => {
