@@ -17,6 +17,7 @@ use crate::{
 /// What the weights of a pool may come to, however few its replicas.
 const MOST_WEIGHT: usize = 1000;
 
+mod actions;
 mod calls;
 mod claim;
 mod clock;
