@@ -91,6 +91,7 @@ impl ProcessEngine {
             number: launch.number,
             state: State::Running(Some(address)),
             holds_name: true,
+            checked: None,
         };
         self.settle(Running { instance, pid, exit });
         tokio::spawn(wait(child, exited, self.changed.clone()));

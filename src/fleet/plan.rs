@@ -144,6 +144,7 @@ mod tests {
             number: want.number,
             state: State::Running(None),
             holds_name: true,
+            checked: None,
         }
     }
 
