@@ -21,6 +21,7 @@ use crate::{
 mod args;
 mod container;
 mod file;
+mod probe;
 mod refusal;
 mod settings;
 pub mod source;
@@ -28,7 +29,7 @@ mod spec;
 mod token;
 mod value;
 
-pub use args::{Args, UnknownPath};
+pub use args::{Args, ProbeKind, UnknownPath};
 pub use settings::{Origin, Setting, Settings};
 pub use source::Invalid;
 pub use spec::{Preset, SpecArgs};
@@ -53,6 +54,8 @@ pub struct Config {
     pub process: process::Config,
     /// How the default pool is kept.
     pub fleet: fleet::Config,
+    /// How its replicas are asked whether they live.
+    pub probe: fleet::ProbeSpec,
     /// How requests are carried.
     pub proxy: proxy::Config,
     /// Who may use the control API.
@@ -69,18 +72,21 @@ impl Config {
             args.replicas,
             fleet.room()
         );
-        ensure!(args.heartbeat_path.starts_with('/'), "--heartbeat-path: a path starts with '/'");
         ensure!(
             args.listen != args.admin_listen || args.listen.port() == 0,
             "--listen and --admin-listen are the same"
         );
+        let probe = probe::probe_spec(&args)?;
         Ok(Config {
             listen: args.listen,
             admin_listen: args.admin_listen,
             threads: args.threads.map_or_else(cores, |threads| threads as usize),
             state_dir: args.state_dir.clone().unwrap_or_else(|| default_state_dir(&args.deployment)),
             engine: args.engine,
-            docker: docker_config(&args),
+            docker: docker::Config {
+                needs_healthcheck: probe == fleet::ProbeSpec::Image,
+                ..docker_config(&args)
+            },
             process: process_config(&args)?,
             proxy: proxy_config(&args)?,
             access: api::Access {
@@ -90,7 +96,13 @@ impl Config {
                 gateway: container::gateway(),
             },
             fleet,
+            probe,
         })
+    }
+
+    /// Whether what is set goes with this engine.
+    pub fn check_engine(&self, engine: Kind) -> anyhow::Result<()> {
+        probe::check_engine(&self.probe, engine)
     }
 }
 
@@ -113,7 +125,6 @@ fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
         max_replicas: args.max_replicas,
         ring: args.ring.spec().map_err(|error| anyhow!("{}: {error}", flag_of(error)))?,
         heartbeat,
-        heartbeat_path: args.heartbeat_path.clone(),
         heartbeat_concurrency: args.heartbeat_concurrency.or(concurrency).map(|most| most as usize),
         add_timeout: args.add_timeout,
         drain_timeout: args.drain_timeout,
@@ -145,6 +156,7 @@ fn docker_config(args: &Args) -> docker::Config {
         },
         stop_timeout: args.stop_timeout,
         concurrency: args.docker_concurrency as usize,
+        needs_healthcheck: false,
     }
 }
 
@@ -229,6 +241,10 @@ mod tests {
         for (line, named) in [
             (&["--replicas", "57", "--preset", "assignment"][..], "--replicas"),
             (&["--heartbeat-path", "heartbeat"], "--heartbeat-path"),
+            (&["--heartbeat-path", "/", "--probe", "tcp"], "--heartbeat-path"),
+            (&["--probe-service", "shop.Cart"], "--probe-service"),
+            (&["--probe", "ping"], "--probe"),
+            (&["--probe", "image", "--engine", "process"], "the process engine has no images"),
             (&["--heartbeat-interval", "0s"], "--heartbeat-interval"),
             (&["--heartbeat-timeout", "soon"], "--heartbeat-timeout"),
             (&["--rise", "0"], "--rise"),

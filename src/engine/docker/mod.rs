@@ -29,6 +29,7 @@ mod answer;
 mod connect;
 mod container;
 mod examine;
+mod healthcheck;
 mod network;
 mod watch;
 
@@ -36,6 +37,7 @@ use answer::{explain, gone_is_ok, is_missing, is_under_way, no_answer, refused, 
 pub use connect::{ConnectError, connect};
 pub use container::Limits;
 pub use examine::{Finding, examine};
+pub use healthcheck::{CheckError, check_image};
 
 /// Between two looks at something that the engine is busy with.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -55,6 +57,8 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// Calls that change something, at a time.
     pub concurrency: usize,
+    /// Whether the image's HEALTHCHECK is what says how a replica is.
+    pub needs_healthcheck: bool,
 }
 
 /// A Docker engine at its local socket (or `DOCKER_HOST`).
@@ -166,6 +170,7 @@ impl DockerEngine {
     /// Creates the container: under its name where that is free or an older one of ours has it, as `NAME--ID` where
     /// another deployment's replica has it. Returns its id.
     async fn create(&self, launch: &Launch) -> Result<String, EngineError> {
+        healthcheck::require(&self.docker, &self.config).await?;
         let mut name = launch.name.to_string();
         let body = container::body(launch, &self.config);
         let deadline = Instant::now() + ASK_TIMEOUT;
