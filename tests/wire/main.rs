@@ -5,6 +5,7 @@ mod support;
 
 mod control;
 mod hostile;
+mod kills;
 mod life;
 mod operate;
 mod origin;
