@@ -21,8 +21,11 @@ settings = DEPLOYMENT='$(DEPLOYMENT)' BIND='$(BIND)' PORT='$(PORT)' ADMIN_PORT='
   RINGKEEPER_REPLICAS='$(N)' RINGKEEPER_PRESET='$(PRESET)' RINGKEEPER_HASH='$(HASH)' \
   RINGKEEPER_ADMIN_TOKEN='$(ADMIN_TOKEN)' RINGKEEPER_ADOPT='$(ADOPT)'
 
+# Where a client on this machine reaches the balancer.
+HERE = $(patsubst 0.0.0.0,127.0.0.1,$(BIND))
+
 .DEFAULT_GOAL := up
-.PHONY: up stop logs build images test test-long clean help
+.PHONY: up stop logs client tester plots build images test test-long clean help
 
 up: ## build what changed, start, wait until every replica is ready (the default)
 	@$(settings) make/engine.sh up
@@ -32,6 +35,17 @@ stop: ## stop and remove the balancer, its replicas, network and state
 
 logs: ## follow the balancer's log
 	@$(settings) make/engine.sh logs
+
+client: ## a shell to talk to the balancer in
+	@make/binaries.sh tools
+	@dist/ringctl --url 'http://$(HERE):$(PORT)' --admin-url 'http://$(HERE):$(ADMIN_PORT)'
+
+tester: ## 10,000 requests to the balancer, and what became of them, with a chart
+	@make/binaries.sh tools
+	@dist/ringtest run --url 'http://$(HERE):$(PORT)' --admin-url 'http://$(HERE):$(ADMIN_PORT)'
+
+plots: ## the charts of the README: balancers of its own are started, loaded and removed
+	@make/plots.sh
 
 build: ## the two binaries, in dist/
 	@make/binaries.sh

@@ -19,6 +19,9 @@ cargo fmt --all --check
 cargo clippy $cargo_flags --workspace --all-targets -- -D warnings
 make/binaries.sh
 
+# More than a plain `cargo test` runs of the simulation.
+export RINGKEEPER_SCHEDULES=10000
+
 docker=''
 if docker_answers; then
     docker=yes

@@ -8,12 +8,13 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use ringkeeper::{
     command::{
+        check::{self, CheckArgs},
         doctor, down,
         ring::{self, RingArgs},
         socket_group::{SocketGroup, socket_group},
         status::{self, StatusArgs},
     },
-    config::{Args, Config, source},
+    config::{Args, Config, Settings, source},
     limits,
     run::{Bound, run},
     telemetry,
@@ -39,6 +40,7 @@ enum Command {
     /// Remove all replicas and everything else of a deployment; a running balancer drains and exits first
     Down(Box<Args>),
     Ring(RingArgs),
+    Check(Box<CheckArgs>),
     /// Check everything that serve needs, with the same settings, and say how to mend what is wrong
     Doctor(Box<Args>),
     #[command(hide = true)]
@@ -56,19 +58,31 @@ fn main() -> ExitCode {
 }
 
 fn execute() -> anyhow::Result<()> {
-    let matches = source::parse(Cli::command(), &std::env::args_os().collect::<Vec<_>>())?;
-    let cli = Cli::from_arg_matches(&matches)?;
-    match cli.command {
-        None => serve(Config::of(cli.serve)?),
-        Some(Command::Serve(args)) => serve(Config::of(*args)?),
-        Some(Command::Down(args)) => take_down(Config::of(*args)?),
-        Some(Command::Doctor(args)) => {
-            runtime()?.block_on(doctor::run(Config::of(*args)?, &mut stdout().lock()))
+    let settled = match source::parse(Cli::command(), &std::env::args_os().collect::<Vec<_>>()) {
+        Ok(settled) => settled,
+        Err(invalid) => {
+            check::refuse(&invalid, &mut stdout().lock())?;
+            return Err(invalid.into());
         }
+    };
+    let cli = Cli::from_arg_matches(&settled.matches)?;
+    let settings = settled.settings;
+    match cli.command {
+        None => serve(config(cli.serve, &settings)?),
+        Some(Command::Serve(args)) => serve(config(*args, &settings)?),
+        Some(Command::Down(args)) => take_down(config(*args, &settings)?),
+        Some(Command::Doctor(args)) => {
+            runtime()?.block_on(doctor::run(config(*args, &settings)?, &mut stdout().lock()))
+        }
+        Some(Command::Check(args)) => check::run(*args, settings, &mut stdout().lock()),
         Some(Command::Status(args)) => runtime()?.block_on(status::run(args, &mut stdout().lock())),
         Some(Command::Ring(args)) => ring::run(args, &mut stdout().lock()),
         Some(Command::SocketGroup(args)) => Ok(writeln!(stdout(), "{}", socket_group(&args.path)?)?),
     }
+}
+
+fn config(args: Args, settings: &Settings) -> anyhow::Result<Config> {
+    Config::of(args).map_err(|error| anyhow::anyhow!(settings.placed(format!("{error:#}"))))
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {

@@ -55,13 +55,17 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
         prepared = prepare(&config, &store) => prepared?,
         () = &mut stop => return Ok(()),
     };
+    config.check_engine(engine.kind())?;
+    if engine.kind() == Kind::Docker {
+        docker::check_image(&config.docker).await?;
+    }
     tracing::info!(engine = %engine.kind(), replicas = desired.wants().len(), state = %config.state_dir.display(), "keeping");
     let ring = Arc::new(Ring::build(&[], &config.fleet.ring)?);
     let published = Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }));
     let nudge = Arc::new(Notify::new());
     let parts = fleet::Parts {
         engine,
-        probe: Arc::new(fleet::HttpProbe),
+        probe: config.probe.probe(),
         store,
         desired,
         published: published.clone(),

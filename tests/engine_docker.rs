@@ -20,7 +20,7 @@ use ringkeeper::{
         Engine, EngineError, Instance, Launch,
         docker::{Config, DockerEngine, Limits, connect},
     },
-    fleet::{HttpProbe, Probe},
+    fleet::HttpProbe,
 };
 
 mod contract;
@@ -100,6 +100,7 @@ async fn engine(deployment: &str, image: &str) -> Arc<DockerEngine> {
         },
         stop_timeout: STOP_TIMEOUT,
         concurrency: 10,
+        needs_healthcheck: false,
     };
     Arc::new(DockerEngine::new(connect().await.unwrap(), config))
 }
@@ -181,9 +182,7 @@ impl Harness for Containers {
     }
 
     fn answers(&self, address: SocketAddr) -> BoxFuture<'_, bool> {
-        HttpProbe
-            .answers(address, "/heartbeat", Duration::from_secs(1))
-            .map(|answer| answer == Some(true))
+        async move { HttpProbe::new("/heartbeat").asks(address, Duration::from_secs(1)).await == Some(true) }
             .boxed()
     }
 

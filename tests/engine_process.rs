@@ -11,7 +11,7 @@ use ringkeeper::{
         Engine, EngineError, Instance, Launch,
         process::{Config, ProcessEngine},
     },
-    fleet::{HttpProbe, Probe},
+    fleet::HttpProbe,
 };
 use rustix::process::{Pid, Signal};
 
@@ -92,9 +92,7 @@ impl Harness for Processes {
     }
 
     fn answers(&self, address: SocketAddr) -> BoxFuture<'_, bool> {
-        HttpProbe
-            .answers(address, "/heartbeat", Duration::from_secs(1))
-            .map(|answer| answer == Some(true))
+        async move { HttpProbe::new("/heartbeat").asks(address, Duration::from_secs(1)).await == Some(true) }
             .boxed()
     }
 
@@ -132,7 +130,7 @@ fn the_children_die_with_the_engine() {
         }
         drop((engine, harness));
         let gone = async |address| {
-            HttpProbe.answers(address, "/heartbeat", Duration::from_secs(1)).await == Some(false)
+            HttpProbe::new("/heartbeat").asks(address, Duration::from_secs(1)).await == Some(false)
         };
         for address in addresses {
             until("its child is gone", async || gone(address).await).await;

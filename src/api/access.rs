@@ -88,8 +88,11 @@ impl Access {
             let here = ip.is_loopback() || self.gateway == Some(ip);
             return if here { Ok(()) } else { Err(Refusal::Stranger(ip)) };
         };
-        let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        match given {
+        let scheme = |value: &HeaderValue| {
+            let (scheme, given) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
+            scheme.eq_ignore_ascii_case(b"Bearer ").then(|| given.to_vec()) // RFC 9110, section 11.1
+        };
+        match headers.get(AUTHORIZATION).and_then(scheme) {
             Some(given) if bool::from(given.ct_eq(token.as_bytes())) => Ok(()),
             _ => Err(Refusal::Token),
         }
@@ -220,8 +223,10 @@ mod tests {
     #[test]
     fn with_a_token_it_is_needed_from_everywhere_and_enough_from_anywhere() {
         let access = Access { token: Some(Secret("s3cret".into())), ..Access::default() };
-        assert_eq!(check(&access, Method::POST, THERE, &with(("authorization", "Bearer s3cret"))), Ok(()));
-        for wrong in ["Bearer s3cre", "Bearer s3crets", "Bearer ", "bearer s3cret", "Basic s3cret"] {
+        for right in ["Bearer s3cret", "bearer s3cret"] {
+            assert_eq!(check(&access, Method::POST, THERE, &with(("authorization", right))), Ok(()));
+        }
+        for wrong in ["Bearer s3cre", "Bearer s3crets", "Bearer ", "Bearers3cret", "Basic s3cret"] {
             let refused = check(&access, Method::POST, HERE, &with(("authorization", wrong)));
             assert_eq!(refused, Err(Refusal::Token), "{wrong}");
         }

@@ -58,8 +58,7 @@ async fn alone(config: Config, store: Store) -> anyhow::Result<()> {
     let ring = std::sync::Arc::new(Ring::build(&[], &config.fleet.ring)?);
     let published = std::sync::Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }));
     let rng = rand::make_rng();
-    let parts =
-        fleet::Parts { engine, probe: std::sync::Arc::new(fleet::HttpProbe), store, desired, published, rng };
+    let parts = fleet::Parts { engine, probe: config.probe.probe(), store, desired, published, rng };
     let (fleet, handle) = Fleet::new(config.fleet, parts);
     let fleet = tokio::spawn(fleet.run(std::sync::Arc::new(Notify::new())));
     let downed = handle.down().await;

@@ -1,5 +1,6 @@
 //! The subcommands.
 
+pub mod check;
 mod client;
 pub mod doctor;
 pub mod down;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::Write};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::Serialize;
 
 use crate::{
@@ -20,6 +20,9 @@ pub struct RingArgs {
     /// How many servers, numbered from 1
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub servers: u16,
+    /// Their weights in the order of the numbers, for example 2,1; those beyond the list have 1
+    #[arg(long, value_name = "WEIGHTS", value_delimiter = ',', value_parser = weight)]
+    pub weights: Vec<Weight>,
     /// What the ring is made by.
     #[command(flatten)]
     pub spec: SpecArgs,
@@ -35,9 +38,17 @@ pub struct RingArgs {
 pub fn run(args: RingArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let spec = args.spec.spec()?;
     let numbers = (1..=args.servers).filter_map(Number::new);
-    let members: Vec<Member> = numbers.map(|number| Member { number, weight: Weight::ONE }).collect();
-    let ring = Ring::build(&members, &spec)
-        .with_context(|| format!("{} servers, but at most {} fit", args.servers, spec.capacity()))?;
+    let given = args.weights.iter().copied().chain(std::iter::repeat(Weight::ONE));
+    let members: Vec<Member> = numbers.zip(given).map(|(number, weight)| Member { number, weight }).collect();
+    ensure!(
+        args.weights.len() <= members.len(),
+        "--weights: {} weights for {} servers",
+        args.weights.len(),
+        members.len()
+    );
+    let ring = Ring::build(&members, &spec).with_context(|| {
+        format!("{} servers, but at most {} of weight 1 fit", args.servers, spec.capacity())
+    })?;
     let picture = Picture::of(&ring, &args.route);
     if args.json {
         serde_json::to_writer(&mut *out, &picture)?;
@@ -46,6 +57,11 @@ pub fn run(args: RingArgs, out: &mut impl Write) -> anyhow::Result<()> {
         picture.write(&ring, out)?;
     }
     Ok(())
+}
+
+fn weight(text: &str) -> Result<Weight, String> {
+    let weight = text.parse().ok().and_then(Weight::new);
+    weight.ok_or_else(|| "a weight is a whole number from 1 to 100".to_owned())
 }
 
 /// What is shown; its fields are those of the JSON. Servers are numbers, parts are of 1.
@@ -182,7 +198,18 @@ mod tests {
     #[test]
     fn more_servers_than_fit_are_an_error_that_says_how_many_do() {
         let error = printed("--preset assignment --servers 57").expect_err("56 fit").to_string();
-        assert_eq!(error, "57 servers, but at most 56 fit");
+        assert_eq!(error, "57 servers, but at most 56 of weight 1 fit");
+    }
+
+    #[test]
+    fn a_server_gets_its_weight_s_part() {
+        let text = printed("--servers 3 --weights 2 --json").expect("a ring");
+        let picture: Value = serde_json::from_str(&text).expect("JSON");
+        let share = picture["share"]["1"].as_f64().expect("a part");
+        assert!((0.48..0.52).contains(&share), "{share}");
+        for wrong in ["--weights 0", "--weights 101", "--weights x", "--servers 1 --weights 1,1"] {
+            printed(wrong).expect_err(wrong);
+        }
     }
 
     #[test]

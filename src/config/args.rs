@@ -55,9 +55,16 @@ pub struct Args {
     /// What decides where a request goes: request_id, random, path, client, header:NAME, query:NAME
     #[arg(long, default_value = "request_id")]
     pub key: KeySource,
-    /// The path of the heartbeat
-    #[arg(long, value_name = "PATH", default_value = "/heartbeat")]
-    pub heartbeat_path: String,
+    /// How a replica is asked whether it lives: http, tcp (it accepts a connection), grpc (grpc.health.v1) or image (docker:
+    /// its image's HEALTHCHECK) [default: http]
+    #[arg(long, value_name = "KIND", hide_possible_values = true)]
+    pub probe: Option<ProbeKind>,
+    /// The path of the heartbeat (http) [default: /heartbeat]
+    #[arg(long, value_name = "PATH")]
+    pub heartbeat_path: Option<String>,
+    /// The service that the heartbeat asks about (grpc) [default: the server as a whole]
+    #[arg(long, value_name = "NAME")]
+    pub probe_service: Option<String>,
     /// From the start of one heartbeat to the start of the next [default: 1s; preset assignment: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub heartbeat_interval: Option<Duration>,
@@ -145,6 +152,19 @@ pub enum UnknownPath {
     Pass,
     /// The client gets the assignment's 400.
     Assignment,
+}
+
+/// How a replica is asked whether it lives.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// By a GET of the heartbeat's path.
+    Http,
+    /// By opening a connection.
+    Tcp,
+    /// By gRPC's health service.
+    Grpc,
+    /// By its image's HEALTHCHECK.
+    Image,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 
 use crate::{
     api,
@@ -15,16 +15,23 @@ use crate::{
     fleet,
     name::Deployment,
     proxy,
+    ring::SpecError,
 };
 
 mod args;
 mod container;
+mod file;
+mod probe;
+mod refusal;
+mod settings;
 pub mod source;
 mod spec;
 mod token;
 mod value;
 
-pub use args::{Args, UnknownPath};
+pub use args::{Args, ProbeKind, UnknownPath};
+pub use settings::{Origin, Setting, Settings};
+pub use source::Invalid;
 pub use spec::{Preset, SpecArgs};
 pub use token::TokenArgs;
 
@@ -47,6 +54,8 @@ pub struct Config {
     pub process: process::Config,
     /// How the default pool is kept.
     pub fleet: fleet::Config,
+    /// How its replicas are asked whether they live.
+    pub probe: fleet::ProbeSpec,
     /// How requests are carried.
     pub proxy: proxy::Config,
     /// Who may use the control API.
@@ -63,18 +72,21 @@ impl Config {
             args.replicas,
             fleet.room()
         );
-        ensure!(args.heartbeat_path.starts_with('/'), "--heartbeat-path: a path starts with '/'");
         ensure!(
             args.listen != args.admin_listen || args.listen.port() == 0,
             "--listen and --admin-listen are the same"
         );
+        let probe = probe::probe_spec(&args)?;
         Ok(Config {
             listen: args.listen,
             admin_listen: args.admin_listen,
             threads: args.threads.map_or_else(cores, |threads| threads as usize),
             state_dir: args.state_dir.clone().unwrap_or_else(|| default_state_dir(&args.deployment)),
             engine: args.engine,
-            docker: docker_config(&args),
+            docker: docker::Config {
+                needs_healthcheck: probe == fleet::ProbeSpec::Image,
+                ..docker_config(&args)
+            },
             process: process_config(&args)?,
             proxy: proxy_config(&args)?,
             access: api::Access {
@@ -84,7 +96,13 @@ impl Config {
                 gateway: container::gateway(),
             },
             fleet,
+            probe,
         })
+    }
+
+    /// Whether what is set goes with this engine.
+    pub fn check_engine(&self, engine: Kind) -> anyhow::Result<()> {
+        probe::check_engine(&self.probe, engine)
     }
 }
 
@@ -105,9 +123,8 @@ fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
         pool: "default".into(),
         replicas: args.replicas,
         max_replicas: args.max_replicas,
-        ring: args.ring.spec()?,
+        ring: args.ring.spec().map_err(|error| anyhow!("{}: {error}", flag_of(error)))?,
         heartbeat,
-        heartbeat_path: args.heartbeat_path.clone(),
         heartbeat_concurrency: args.heartbeat_concurrency.or(concurrency).map(|most| most as usize),
         add_timeout: args.add_timeout,
         drain_timeout: args.drain_timeout,
@@ -115,6 +132,13 @@ fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
         restart_pause: args.restart_pause,
         adopt: args.adopt,
     })
+}
+
+fn flag_of(error: SpecError) -> &'static str {
+    match error {
+        SpecError::Slots(_) => "--slots",
+        SpecError::Virtual { .. } => "--virtual",
+    }
 }
 
 fn docker_config(args: &Args) -> docker::Config {
@@ -132,6 +156,7 @@ fn docker_config(args: &Args) -> docker::Config {
         },
         stop_timeout: args.stop_timeout,
         concurrency: args.docker_concurrency as usize,
+        needs_healthcheck: false,
     }
 }
 
@@ -183,7 +208,7 @@ fn default_state_dir(deployment: &Deployment) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
+    use clap::{CommandFactory, FromArgMatches, Parser};
 
     use super::*;
 
@@ -216,9 +241,14 @@ mod tests {
         for (line, named) in [
             (&["--replicas", "57", "--preset", "assignment"][..], "--replicas"),
             (&["--heartbeat-path", "heartbeat"], "--heartbeat-path"),
+            (&["--heartbeat-path", "/", "--probe", "tcp"], "--heartbeat-path"),
+            (&["--probe-service", "shop.Cart"], "--probe-service"),
+            (&["--probe", "ping"], "--probe"),
+            (&["--probe", "image", "--engine", "process"], "the process engine has no images"),
             (&["--heartbeat-interval", "0s"], "--heartbeat-interval"),
             (&["--heartbeat-timeout", "soon"], "--heartbeat-timeout"),
             (&["--rise", "0"], "--rise"),
+            (&["--slots", "0"], "--slots"),
             (&["--control-paths", "rep"], "--control-paths"),
             (&["--command", "'open"], "--command"),
             (&["--command", ""], "--command"),
@@ -238,21 +268,60 @@ mod tests {
             |line: &&str| line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase());
         let settings: String =
             text.lines().filter(is_setting).map(|line| format!("{}\n", &line[1..])).collect();
-        let table: toml::Table = settings.parse().unwrap();
+        let file = file::File::parse("ringkeeper.toml".into(), &settings).unwrap();
         let command = Settings::command();
         let mut keys: Vec<String> = command.get_arguments().filter_map(source::key).collect();
         keys.retain(|key| key != "config");
-        let mut listed: Vec<&String> = table.keys().collect();
+        let mut listed: Vec<&String> = file.entries.iter().map(|entry| &entry.key).collect();
         keys.sort_unstable();
         listed.sort_unstable();
         assert_eq!(listed, keys.iter().collect::<Vec<_>>());
-        source::with_file(command, &table).unwrap().try_get_matches_from(["ringkeeper"]).unwrap();
+        read(&settings).unwrap();
+    }
+
+    /// What a file of this text comes to.
+    fn read(text: &str) -> Result<Args, Vec<String>> {
+        let command = Settings::command();
+        let nothing_typed = command.clone().get_matches_from(["ringkeeper"]);
+        let file = file::File::parse("ringkeeper.toml".into(), text)?;
+        source::unknown(&command, &file)?;
+        let said = source::said(&command, &nothing_typed, Some(&file))?;
+        let matches = source::layered(command.clone(), &said).get_matches_from(["ringkeeper"]);
+        Ok(Settings::from_arg_matches(&matches).unwrap().args)
     }
 
     #[test]
-    fn an_unknown_setting_names_the_nearest() {
-        let table = "heartbeat_intervall = \"2s\"".parse().unwrap();
-        let error = source::with_file(Settings::command(), &table).unwrap_err().to_string();
-        assert!(error.contains("'heartbeat_interval'"), "{error}");
+    fn what_is_wrong_in_the_file_is_told_by_line_and_text_and_all_at_once() {
+        for (text, problems) in [
+            (
+                "replicas = 3\nheartbeat_intervall = \"2s\"",
+                &[
+                    "ringkeeper.toml:2: there is no setting 'heartbeat_intervall'; did you mean 'heartbeat_interval'?",
+                ][..],
+            ),
+            (
+                "rise = 0\n\nreplicas = \"many\"",
+                &[
+                    "ringkeeper.toml:3: replicas = \"many\": invalid digit found in string",
+                    "ringkeeper.toml:1: rise = 0: a whole number from 1",
+                ],
+            ),
+            (
+                "unknown_path = \"fail\"",
+                &["ringkeeper.toml:1: unknown_path = \"fail\": not pass or assignment"],
+            ),
+            ("adopt = \"perhaps\"", &["ringkeeper.toml:1: adopt = \"perhaps\": true or false"]),
+            ("replicas = [3]", &["ringkeeper.toml:1: 'replicas' is one value, not a list"]),
+            ("[replicas]\nn = 3", &["ringkeeper.toml:1: 'replicas' is no table"]),
+        ] {
+            assert_eq!(read(text).unwrap_err(), problems, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_an_array_or_a_text() {
+        for text in ["allowed_hosts = [\"a\", \"b\"]", "allowed_hosts = \"a,b\""] {
+            assert_eq!(read(text).unwrap().allowed_hosts, ["a", "b"], "{text}");
+        }
     }
 }

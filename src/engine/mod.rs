@@ -111,6 +111,19 @@ pub struct Instance {
     pub state: State,
     /// Whether it goes by its name, not by `NAME--ID`.
     pub holds_name: bool,
+    /// What its image's HEALTHCHECK says, where it has one and runs. Of one that the engine has frozen: `Unhealthy`.
+    pub checked: Option<Checked>,
+}
+
+/// What the HEALTHCHECK of an image says of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// Nothing yet.
+    Starting,
+    /// It is well.
+    Healthy,
+    /// It is not.
+    Unhealthy,
 }
 
 /// Whether an instance runs.
@@ -167,6 +180,14 @@ pub enum EngineError {
         /// Its name.
         image: String,
     },
+    /// The image cannot be asked how a replica is.
+    #[error(
+        "the image '{image}' has no HEALTHCHECK, which --probe image asks: give it one, or set another --probe"
+    )]
+    NoHealthcheck {
+        /// Its name.
+        image: String,
+    },
     /// The program is not there.
     #[error("cannot run '{program}': {source}; set another with --command")]
     ProgramMissing {
@@ -205,6 +226,11 @@ impl Instance {
 }
 
 impl Kind {
+    /// Whether its instances are of images.
+    pub const fn has_images(self) -> bool {
+        matches!(self, Kind::Docker)
+    }
+
     /// The word for it in flags and stored state.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -107,7 +107,7 @@ impl Fleet {
     /// owner would be forgotten.
     pub(super) async fn save(&mut self) -> Result<(), FleetError> {
         if self.saved.as_ref() == Some(&self.desired) {
-            self.unsaved = None; // what could not be stored was given up
+            (self.unsaved, self.save_again) = (None, now()); // what could not be stored was given up
             return Ok(());
         }
         if self.is_going_down() || self.save_again > now() {

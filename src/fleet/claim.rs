@@ -96,6 +96,7 @@ mod tests {
             number: Number::new(number).unwrap(),
             state: State::Running(None),
             holds_name,
+            checked: None,
         }
     }
 

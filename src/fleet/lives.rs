@@ -154,13 +154,12 @@ impl Fleet {
         let mut waiting: Vec<_> = self.health.iter_mut().filter(|(_, life)| due(life).is_some()).collect();
         waiting.sort_by_key(|(_, life)| due(life)); // whoever has waited longest
         for (instance, life) in waiting.into_iter().take(room) {
-            let address = self.observed.iter().find(|seen| seen.id == *instance).and_then(Instance::address);
+            let seen = self.observed.iter().find(|seen| seen.id == *instance).cloned();
             life.health.begin(rules, self.rng.random(), now);
-            let (id, path, timeout) = (instance.clone(), self.config.heartbeat_path.clone(), rules.timeout);
-            let probe = self.probe.clone();
+            let (id, timeout, probe) = (instance.clone(), rules.timeout, self.probe.clone());
             self.tasks.spawn(async move {
-                let answered = match address {
-                    Some(address) => probe.answers(address, &path, timeout).await,
+                let answered = match seen {
+                    Some(seen) => probe.answers(&seen, timeout).await,
                     None => Some(false),
                 };
                 Done::Probed(id, answered)

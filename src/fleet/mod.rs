@@ -17,6 +17,7 @@ use crate::{
 /// What the weights of a pool may come to, however few its replicas.
 const MOST_WEIGHT: usize = 1000;
 
+mod actions;
 mod calls;
 mod claim;
 mod clock;
@@ -39,7 +40,7 @@ pub use claim::ClaimError;
 pub use desired::{ChangeError, Desired};
 pub use health::Rules;
 pub use journal::{Entry, Journal};
-pub use probe::{HttpProbe, Probe};
+pub use probe::{GrpcProbe, HttpProbe, ImageProbe, Probe, ProbeSpec, TcpProbe};
 pub use reconcile::{Fleet, FleetError, Parts};
 pub use store::{Store, StoreError, Stored};
 pub use view::{LastExit, Row, RowState, Traffic, View};
@@ -57,8 +58,6 @@ pub struct Config {
     pub ring: Spec,
     /// When they are ready and when dead.
     pub heartbeat: Rules,
-    /// The path of the heartbeat.
-    pub heartbeat_path: String,
     /// Heartbeats at a time; `None` for no bound but the number of replicas.
     pub heartbeat_concurrency: Option<usize>,
     /// How long an addition waits for readiness.

@@ -155,6 +155,7 @@ mod tests {
             number: want.number,
             state: State::Running(None),
             holds_name: true,
+            checked: None,
         }
     }
 

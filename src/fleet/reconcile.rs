@@ -1,4 +1,4 @@
-//! The loop: wake, look, publish, act. It decides nothing itself ([`plan`], [`health`](super::health) and
+//! The loop: wake, look, publish, act. It decides nothing itself ([`plan`](super::plan), [`health`](super::health) and
 //! [`pause`](super::pause) do) and waits for nothing slow: lists, probes and actions are tasks that report back.
 
 use std::{
@@ -9,11 +9,7 @@ use std::{
 
 use rand::rngs::StdRng;
 use tokio::{
-    sync::{
-        Notify, mpsc,
-        oneshot::{self, error::RecvError},
-        watch,
-    },
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
     time::sleep_until,
 };
@@ -25,16 +21,14 @@ use super::{
     clock::now,
     desired::Desired,
     journal::Journal,
-    last_words::last_words,
     lives::{Departure, Life, Record},
-    plan::{Action, Leaving, World, plan},
+    plan::Action,
     probe::Probe,
     store::{Store, StoreError},
     view::View,
 };
 use crate::{
     engine::{Engine, EngineError, Instance},
-    event::What,
     name::{InstanceId, Name, Number},
     table::{Published, Replica, Table},
 };
@@ -73,9 +67,9 @@ pub struct Fleet {
     calls: mpsc::Receiver<Call>,
     pub(super) lists: Lists,
     /// Instances with an action under way (`None`) or one whose effect the list of this number will show.
-    busy: BTreeMap<InstanceId, Option<u64>>,
+    pub(super) busy: BTreeMap<InstanceId, Option<u64>>,
     /// The names under which starts are under way.
-    starting: BTreeMap<InstanceId, Name>,
+    pub(super) starting: BTreeMap<InstanceId, Name>,
     pub(super) tasks: JoinSet<Done>,
 }
 
@@ -120,7 +114,7 @@ pub enum FleetError {
 /// The looks at the engine, one at a time.
 #[derive(Debug)]
 pub(super) struct Lists {
-    begun: u64,
+    pub(super) begun: u64,
     pub(super) under_way: bool,
     pub(super) wanted: bool,
     next: Instant,
@@ -268,84 +262,6 @@ impl Fleet {
         self.busy.retain(|_, shown_by| shown_by.is_none_or(|list| list > seen));
         self.observed = instances;
         Ok(())
-    }
-
-    fn acted(&mut self, action: &Action, result: Result<(), EngineError>) {
-        self.busy.insert(action.instance().clone(), Some(self.lists.begun + 1));
-        self.starting.remove(action.instance());
-        self.lists.wanted = true;
-        match (action, result) {
-            (_, Ok(())) => {}
-            (_, Err(error)) if error.is_outage() => tracing::warn!(%error, "an action will be tried again"),
-            // one that left meanwhile; its number may be another's by now
-            (Action::Start(launch), Err(_)) if !self.desired.has_instance(&launch.instance) => {}
-            (Action::Start(launch), Err(error)) => {
-                let record = self.records.entry(launch.number).or_default();
-                record.refused = Some(error.to_string());
-                record.pause.died(None, self.config.restart_pause, now());
-                self.report(&launch.instance, What::StartRefused(error.to_string()));
-            }
-            (_, Err(error)) => {
-                tracing::warn!(%error, "an action will be tried again");
-                // until the next regular look: an engine that refuses is not asked again and again
-                self.busy.insert(action.instance().clone(), Some(self.lists.begun + 2));
-            }
-        }
-    }
-
-    /// Does what the plan says.
-    fn act(&mut self, now: Instant) {
-        if self.outage.is_some() {
-            return;
-        }
-        let leaving = self.leaving.iter().map(|(instance, departure)| {
-            let in_flight = self.replicas.get(instance).map_or(0, |replica| replica.in_flight());
-            (instance.clone(), Leaving { deadline: departure.deadline, dead: departure.dead, in_flight })
-        });
-        let records = &self.records;
-        let number = |name: &_| self.desired.get(name).map(|want| want.number);
-        let paused = |name: &_| records.get(&number(name)?)?.pause.until(now);
-        let world = World {
-            pool: &self.config.pool,
-            instances: &self.observed,
-            leaving: &leaving.collect(),
-            paused: &paused,
-            busy: &self.busy.keys().cloned().collect(),
-            starting: &self.starting,
-            now,
-        };
-        for action in plan(&self.desired, &world) {
-            self.busy.insert(action.instance().clone(), None);
-            if let Action::Start(launch) = &action {
-                self.starting.insert(launch.instance.clone(), launch.name.clone());
-            }
-            let (engine, heard) = (self.engine.clone(), self.hear(action.instance()));
-            self.tasks.spawn(async move {
-                let _heard_or_not = heard.await;
-                let result = match &action {
-                    Action::Start(launch) => engine.start(launch).await,
-                    Action::Release(instance) => engine.release(instance).await,
-                    Action::Stop(instance, how) => engine.stop(instance, *how).await,
-                };
-                Done::Acted(action, result)
-            });
-        }
-    }
-
-    /// Has a dead instance's last words be read, once, before it is removed. Done when they are, or there are none.
-    fn hear(&mut self, instance: &InstanceId) -> impl Future<Output = Result<(), RecvError>> + use<> {
-        let (heard, wait) = oneshot::channel();
-        if let Some(departure) = self.leaving.get_mut(instance).filter(|leaves| leaves.dead && !leaves.heard)
-        {
-            departure.heard = true;
-            let (engine, instance) = (self.engine.clone(), instance.clone());
-            self.tasks.spawn(async move {
-                let log = last_words(&*engine, &instance).await;
-                drop(heard);
-                Done::Heard(instance, log)
-            });
-        }
-        wait
     }
 
     /// Whether the last list shows the effect of everything that was done.

@@ -1,7 +1,7 @@
 //! The real loop on the fake engine, in virtual time: seeded schedules of everything that can go wrong, and what has
 //! to hold throughout and in the end.
 //!
-//! `RINGKEEPER_SCHEDULES=10000` runs more of them, `RINGKEEPER_SCHEDULES=17..18` just this one;
+//! `make test` runs 10,000 of them. `RINGKEEPER_SCHEDULES=10000` does so by hand, `RINGKEEPER_SCHEDULES=17..18` just this one;
 //! `RINGKEEPER_LOG=debug` tells what its balancers thought.
 
 use std::{

@@ -8,10 +8,14 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addition;
 mod contained;
+mod engine;
 mod healing;
+mod kills;
 mod load;
 mod membership;
+mod outage;
 mod restart;
 
 /// Tests that measure time have the machine for themselves, as far as this suite goes.

@@ -146,7 +146,19 @@ impl Balancer {
         resident.expect("a process has a size").parse().expect("a number")
     }
 
-    fn pid(&self) -> Pid {
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("it runs").count()
+    }
+
+    /// The replicas that it found dead so far: of what.
+    pub fn deaths(&self) -> Vec<String> {
+        let cause = |line: &String| Some(line.split_once("dead, replacing it: ")?.1.to_owned());
+        self.log().iter().filter_map(cause).collect()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.process)
     }
 }

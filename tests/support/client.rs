@@ -1,6 +1,6 @@
 //! A client that keeps its connection.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
@@ -31,13 +31,18 @@ pub struct Answer {
 impl Client {
     /// Connects.
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("the balancer accepts");
+        Client::open(address).await.expect("the balancer accepts")
+    }
+
+    /// Connects, if someone accepts.
+    pub async fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true).expect("a socket");
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
         let driver = tokio::spawn(async move {
             let _told_by_the_request = connection.await;
         });
-        Client { sender, host: address.to_string(), driver }
+        Ok(Client { sender, host: address.to_string(), driver })
     }
 
     /// The answer to one request. What a call that changes something has for a body, or any that is not empty, is
@@ -51,16 +56,18 @@ impl Client {
     }
 
     /// The answer to this request.
-    pub async fn send(&mut self, mut request: Request<Full<Bytes>>) -> Answer {
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Answer {
+        let answered = timeout(ANSWER, self.attempt(request)).await;
+        answered.expect("an answer in time").expect("the connection is kept, and a whole answer")
+    }
+
+    /// The answer to this request, unless the connection breaks.
+    pub async fn attempt(&mut self, mut request: Request<Full<Bytes>>) -> hyper::Result<Answer> {
         request.headers_mut().entry("host").or_insert_with(|| self.host.parse().expect("a value"));
-        let answered = async {
-            self.sender.ready().await.expect("the connection is kept");
-            let (head, body) = self.sender.send_request(request).await.expect("an answer").into_parts();
-            let body = body.collect().await.expect("a whole body").to_bytes();
-            let body = String::from_utf8(body.into()).expect("text");
-            Answer { status: head.status.as_u16(), headers: head.headers, body }
-        };
-        timeout(ANSWER, answered).await.expect("an answer in time")
+        self.sender.ready().await?;
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        let body = String::from_utf8(body.collect().await?.to_bytes().into()).expect("text");
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
 }
 

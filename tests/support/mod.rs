@@ -12,10 +12,13 @@ use std::{
 pub mod balancer;
 pub mod client;
 pub mod docker;
+pub mod load;
+pub mod process;
 pub mod raw;
 
 pub use balancer::Balancer;
 pub use client::{Answer, Client};
+pub use load::Load;
 
 /// The program under test.
 pub const RINGKEEPER: &str = env!("CARGO_BIN_EXE_ringkeeper");
@@ -31,6 +34,8 @@ pub struct Deployment {
     pub name: String,
     pub state: PathBuf,
     engine: &'static str,
+    /// The Docker engine, where it is not the machine's.
+    docker_host: Option<String>,
 }
 
 impl Deployment {
@@ -46,12 +51,19 @@ impl Deployment {
         Deployment::new("docker")
     }
 
+    /// One whose replicas are containers of a test's own engine, with which they go.
+    pub fn of_containers_on(docker_host: String) -> Self {
+        let mut deployment = Deployment::new("docker");
+        deployment.docker_host = Some(docker_host);
+        deployment
+    }
+
     fn new(engine: &'static str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").subsec_nanos();
         let name = format!("rktest-{}-{}-{nanos:x}", std::process::id(), COUNT.fetch_add(1, Relaxed));
         let state = std::env::temp_dir().join(&name);
-        Deployment { name, state, engine }
+        Deployment { name, state, engine, docker_host: None }
     }
 
     /// `ringkeeper SUBCOMMAND ARGUMENTS…`, with the settings of this deployment where the arguments have none, and
@@ -70,6 +82,9 @@ impl Deployment {
         }
         let mut command = ringkeeper();
         command.arg(subcommand).args(arguments);
+        if let Some(host) = &self.docker_host {
+            command.env("DOCKER_HOST", host);
+        }
         for (flag, value) in settings.iter().filter(|(flag, _)| !arguments.contains(flag)) {
             command.args([flag, &value.as_str()]);
         }
@@ -96,7 +111,7 @@ impl Deployment {
 
 impl Drop for Deployment {
     fn drop(&mut self) {
-        if self.engine == "docker" {
+        if self.engine == "docker" && self.docker_host.is_none() {
             docker::remove_all_of(&self.name);
         }
         let _may_never_have_been = std::fs::remove_dir_all(&self.state);

@@ -5,11 +5,13 @@ mod support;
 
 mod control;
 mod hostile;
+mod kills;
 mod life;
 mod operate;
 mod origin;
 mod relay;
 mod routes;
+mod settings;
 
 /// Not a test but a replica, which the balancer under test starts where the sample replica's answers do not tell enough.
 #[test]

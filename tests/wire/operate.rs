@@ -179,6 +179,37 @@ async fn a_weight_that_the_ring_has_no_room_for_is_refused() {
     assert_eq!(balancer.call("POST", "/add", r#"{"n":1}"#).await.status, 200);
 }
 
+/// The file that the set is written to is the full disk itself.
+#[tokio::test]
+async fn a_full_state_directory_refuses_changes_loudly_and_the_replicas_go_on() {
+    let deployment = Deployment::of_processes();
+    let balancer = deployment.start(&["--command", &origin::command()]).await;
+    let full = deployment.state.join("state.json.new");
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    let answer = balancer.call("POST", "/add", r#"{"n":1}"#).await;
+    assert_eq!(answer.status, 500);
+    assert!(
+        answer.body.contains("No space left on device") && answer.body.contains("--state-dir"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(balancer.names().await, ["Server-1", "Server-2", "Server-3"]);
+
+    let old = balancer.row("Server-1").await;
+    let id = (100_000..).find(|id| predicted(&[*id], &[])[0][0] == 1).unwrap();
+    balancer.call("GET", &format!("/die?request_id={id}"), "").await;
+    balancer.replaced(&old, PATIENCE).await;
+    let problem = balancer.pool().await["problem"].clone();
+    assert!(problem.as_str().is_some_and(|text| text.contains("No space left on device")), "{problem}");
+    let complaints = balancer.log().iter().filter(|line| line.contains("No space left")).count();
+    assert_eq!(complaints, 2, "said once for each change, not again and again");
+
+    std::fs::remove_file(&full).unwrap();
+    until("the set is stored again", async || balancer.pool().await["problem"].is_null()).await;
+    let stored = std::fs::read_to_string(deployment.state.join("state.json")).unwrap();
+    assert!(stored.contains(&balancer.row("Server-1").await.instance), "{stored}");
+}
+
 /// When many fall silent at once, it may be the way to them that is broken: they are replaced one after the other.
 #[tokio::test]
 async fn silent_ones_are_replaced_one_at_a_time() {

@@ -10,7 +10,7 @@ use bollard::models::{
     HostConfig, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
 };
 
-use super::Config;
+use super::{Config, healthcheck};
 use crate::{
     engine::{Instance, Launch, State},
     name::{Deployment, InstanceId, Name, Number, Owner},
@@ -104,6 +104,7 @@ pub(super) fn observe(summary: &ContainerSummary, config: &Config) -> Option<Ins
         number: Number::new(label(NUMBER)?.parse().ok()?)?,
         state: state(summary, config),
         holds_name,
+        checked: healthcheck::checked(summary),
     })
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use bollard::Docker;
 use tokio::time::timeout;
 
-use super::{Config, answer::chain, connect};
-use crate::engine::ASK_TIMEOUT;
+use super::{Config, answer::chain, connect, healthcheck::has_healthcheck};
+use crate::engine::{ASK_TIMEOUT, EngineError};
 
 /// How far the engine's clock may be off.
 const CLOCK: Duration = Duration::from_secs(5);
@@ -47,6 +47,9 @@ async fn version(docker: &Docker) -> Result<String, String> {
 async fn image(docker: &Docker, config: &Config) -> Result<String, String> {
     let image = &config.image;
     match ask(docker.inspect_image(image)).await {
+        Ok(found) if config.needs_healthcheck && !has_healthcheck(&found) => {
+            Err(EngineError::NoHealthcheck { image: image.clone() }.to_string())
+        }
         Ok(_) => Ok(format!("'{image}' is there")),
         Err(why) => Err(format!(
             "'{image}': {why}; build it (`make images`), pull it (`docker pull {image}`), or set --image"

@@ -29,6 +29,7 @@ mod answer;
 mod connect;
 mod container;
 mod examine;
+mod healthcheck;
 mod network;
 mod watch;
 
@@ -36,6 +37,7 @@ use answer::{explain, gone_is_ok, is_missing, is_under_way, no_answer, refused, 
 pub use connect::{ConnectError, connect};
 pub use container::Limits;
 pub use examine::{Finding, examine};
+pub use healthcheck::{CheckError, check_image};
 
 /// Between two looks at something that the engine is busy with.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -55,6 +57,8 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// Calls that change something, at a time.
     pub concurrency: usize,
+    /// Whether the image's HEALTHCHECK is what says how a replica is.
+    pub needs_healthcheck: bool,
 }
 
 /// A Docker engine at its local socket (or `DOCKER_HOST`).
@@ -143,7 +147,7 @@ impl DockerEngine {
                 Err(error) if is_missing(&error) && Instant::now() < deadline => sleep(SETTLE).await,
                 Err(error) if !error.is_outage() => {
                     // what cannot run is made anew the next time, from the image and the settings of then
-                    let _best_effort = self.end(&id, Stop::Kill).await;
+                    let _best_effort = self.remove(&id).await;
                     return Err(error);
                 }
                 other => return other,
@@ -166,6 +170,7 @@ impl DockerEngine {
     /// Creates the container: under its name where that is free or an older one of ours has it, as `NAME--ID` where
     /// another deployment's replica has it. Returns its id.
     async fn create(&self, launch: &Launch) -> Result<String, EngineError> {
+        healthcheck::require(&self.docker, &self.config).await?;
         let mut name = launch.name.to_string();
         let body = container::body(launch, &self.config);
         let deadline = Instant::now() + ASK_TIMEOUT;
@@ -242,6 +247,9 @@ impl DockerEngine {
     }
 
     async fn stop_one(&self, instance: &InstanceId, how: Stop) -> Result<(), EngineError> {
+        if how == Stop::Gracefully {
+            self.wind_down(instance).await?;
+        }
         let _permit = self.operations.acquire().await.expect("the semaphore is never closed");
         if how == Stop::Kill {
             // First, since the engine renames nothing while it tears down: its successor would wait for that.
@@ -249,7 +257,7 @@ impl DockerEngine {
         }
         let deadline = Instant::now() + ASK_TIMEOUT;
         while let Some(id) = self.find(instance).await?.and_then(|summary| summary.id) {
-            match self.end(&id, how).await {
+            match self.remove(&id).await {
                 // an earlier call that was cut off is still making or removing it
                 Err(error) if (is_under_way(&error) || is_missing(&error)) && Instant::now() < deadline => {
                     sleep(SETTLE).await;
@@ -260,16 +268,17 @@ impl DockerEngine {
         Ok(())
     }
 
-    /// Ends the container and removes it.
-    async fn end(&self, id: &str, how: Stop) -> Result<(), EngineError> {
-        if how == Stop::Gracefully {
-            let seconds = self.config.stop_timeout.as_secs_f64().ceil() as i32;
-            let options = StopContainerOptionsBuilder::default().t(seconds).build();
-            let deadline = self.config.stop_timeout + ASK_TIMEOUT;
-            gone_is_ok(
-                within(deadline, "stop a container", self.docker.stop_container(id, Some(options))).await,
-            )?;
-        }
+    /// Has the container end by its stop signal, or by SIGKILL when its time is over. The engine only waits
+    /// meanwhile, so this is not one of its operations: what leaves slowly does not keep others from being healed.
+    async fn wind_down(&self, instance: &InstanceId) -> Result<(), EngineError> {
+        let Some(id) = self.find(instance).await?.and_then(|summary| summary.id) else { return Ok(()) };
+        let seconds = self.config.stop_timeout.as_secs_f64().ceil() as i32;
+        let options = StopContainerOptionsBuilder::default().t(seconds).build();
+        let deadline = self.config.stop_timeout + ASK_TIMEOUT;
+        gone_is_ok(within(deadline, "stop a container", self.docker.stop_container(&id, Some(options))).await)
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), EngineError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         within(START_TIMEOUT, "remove a container", self.docker.remove_container(id, Some(options))).await
     }

@@ -46,7 +46,7 @@ fn options(deployment: &Deployment) -> EventsOptions {
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
     let filters = HashMap::from([
         ("type".to_owned(), words(&["container"])),
-        ("event".to_owned(), words(&["start", "die", "pause", "unpause", "destroy"])),
+        ("event".to_owned(), words(&["start", "die", "pause", "unpause", "destroy", "health_status"])),
         ("label".to_owned(), vec![format!("{}={deployment}", super::container::DEPLOYMENT)]),
     ]);
     EventsOptions { filters: Some(filters), ..Default::default() }

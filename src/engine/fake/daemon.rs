@@ -319,6 +319,7 @@ impl Inside {
             number: launch.number,
             state: State::Created,
             holds_name: false, // read off the container's name when it is listed
+            checked: None,
         };
         let (labels, harmed) = (Some((deployment, instance)), self.removed.contains(&launch.instance));
         self.containers.push(Container { name, labels, frozen: false, harmed, answers_from: None });

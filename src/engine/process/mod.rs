@@ -101,6 +101,7 @@ impl ProcessEngine {
             number: launch.number,
             state: State::Running(Some(address)),
             holds_name: true,
+            checked: None,
         };
         let output = Output::new();
         let drained = drain(&mut child, &output);

@@ -1,6 +1,6 @@
 //! One life of a balancer: the fleet's task, and requests that hold on to replicas.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -12,7 +12,7 @@ use tokio::{
 
 use super::witness::Witness;
 use crate::{
-    engine::{Kind, fake::Daemon},
+    engine::{Instance, Kind, fake::Daemon},
     fleet::{Config, Desired, Fleet, FleetError, Handle, Parts, Probe, Rules, Store, StoreError, Stored},
     name::Owner,
     ring::{Ring, Spec},
@@ -35,13 +35,9 @@ pub(super) struct Balancer {
 struct Asking(Arc<Daemon>);
 
 impl Probe for Asking {
-    fn answers<'a>(
-        &'a self,
-        address: SocketAddr,
-        _: &'a str,
-        deadline: Duration,
-    ) -> BoxFuture<'a, Option<bool>> {
+    fn answers<'a>(&'a self, instance: &'a Instance, deadline: Duration) -> BoxFuture<'a, Option<bool>> {
         async move {
+            let Some(address) = instance.address() else { return Some(false) };
             sleep(Duration::from_millis(1)).await;
             let answers = self.0.answers(address);
             if !answers && self.0.is_frozen(address) {
@@ -131,7 +127,6 @@ pub(super) fn config(rng: &mut StdRng) -> Config {
             rise: rng.random_range(1..3),
             max_fail_count: rng.random_range(1..4),
         },
-        heartbeat_path: "/heartbeat".into(),
         heartbeat_concurrency: rng.random_bool(0.3).then_some(2),
         max_replicas: 20,
         add_timeout: seconds(30),

@@ -20,6 +20,7 @@ use crate::{
     },
     fleet::{CallError, Config, Handle, RowState},
     name::{InstanceId, Number, Owner},
+    ring::Weight,
 };
 
 /// The acts of a storm.
@@ -63,6 +64,7 @@ struct Books {
     count: usize,
     pending: usize,
     removals: usize,
+    weighs: usize,
     /// A call was cut off: nobody knows whether it was done.
     unknown: bool,
     broken: Vec<String>,
@@ -107,7 +109,11 @@ impl Storm {
             (12..15, _) => self.add(),
             (15..18, _) => self.remove(),
             (18, _) => self.daemon.set_faults(faults(&mut self.rng)),
-            (19, _) if self.rng.random_bool(0.3) => self.all_crash(),
+            (19, _) => match self.rng.random_range(0..10) {
+                0..3 => self.all_crash(),
+                3..8 => self.weigh(),
+                _ => self.scale(),
+            },
             _ => {}
         }
     }
@@ -200,6 +206,44 @@ impl Storm {
                 Err(CallError::Stopping) => books.unknown = true,
                 Err(_) => {}
             }
+        });
+    }
+
+    fn weigh(&mut self) {
+        let known: Vec<String> = names(&self.balancer().handle.view());
+        let Some(name) = known.get(self.rng.random_range(0..known.len().max(1))).cloned() else { return };
+        let weight = Weight::new(self.rng.random_range(1..5)).unwrap();
+        let (handle, books) = self.begin_call();
+        let (weighs, removals) = {
+            let mut books = books.lock().unwrap();
+            books.weighs += 1;
+            (books.weighs, books.removals)
+        };
+        tokio::spawn(async move {
+            let answer = handle.weigh(name.clone(), weight).await;
+            let mut books = books.lock().unwrap();
+            books.pending -= 1;
+            match answer {
+                Ok(view) if books.weighs == weighs && books.removals == removals => {
+                    let taken = view.desired().any(|row| row.name.as_str() == name && row.weight == weight);
+                    let broken = format!("{name} did not get the weight {weight}");
+                    books.broken.extend((!taken).then_some(broken));
+                }
+                Err(CallError::Stopping) => books.unknown = true,
+                _ => {}
+            }
+        });
+    }
+
+    /// Where calls overlap, nobody knows how many there are to be afterwards.
+    fn scale(&mut self) {
+        let count = self.rng.random_range(0..8);
+        let (handle, books) = self.begin_call();
+        books.lock().unwrap().unknown = true;
+        books.lock().unwrap().removals += 1;
+        tokio::spawn(async move {
+            let _whatever_comes = handle.scale(count).await;
+            books.lock().unwrap().pending -= 1;
         });
     }
 

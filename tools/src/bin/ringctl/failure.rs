@@ -7,7 +7,7 @@ use ringkeeper_tools::{
     client::{Answer, Client, ClientError},
 };
 
-use super::{layout::LayoutError, show};
+use super::{layout::LayoutError, screen, show};
 
 /// What a script can tell by the exit code; 2 is also clap's.
 pub const REFUSED: u8 = 1;
@@ -104,9 +104,11 @@ impl Failure {
         if let Some(output) = &self.output {
             let _the_error_stands_below_all_the_same = show::print(output);
         }
-        anstream::eprintln!("{} {:#}", show::styled(show::BAD, "error:"), self.error);
+        let width = screen::width(&std::io::stderr());
+        let error = format!("{} {:#}", show::styled(show::BAD, "error:"), self.error);
+        anstream::eprintln!("{}", show::wrapped(&error, width));
         if let Some(hint) = &self.hint {
-            anstream::eprintln!("  {}", say(hint));
+            anstream::eprintln!("{}", show::wrapped(&format!("  {}", say(hint)), width));
         }
     }
 

@@ -24,6 +24,12 @@ pub enum Wish {
     Now,
 }
 
+/// How many columns this stream's terminal has, if it is one.
+pub fn width(stream: &impl IsTerminal) -> Option<usize> {
+    let columns = stream.is_terminal().then(size)?.ok()?.0;
+    Some(columns.into())
+}
+
 /// The screen, from when it was taken until this is dropped; then it is as it was.
 pub struct Screen {
     events: EventStream,

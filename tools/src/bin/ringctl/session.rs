@@ -1,7 +1,7 @@
 //! Does what is asked for, be it from the command line or from the shell.
 
 use std::{
-    io::IsTerminal,
+    io::stdout,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -18,7 +18,7 @@ use super::{
     failure::Failure,
     follow,
     layout::{Layout, LayoutError},
-    meant, show, spinner,
+    meant, screen, show, spinner,
     standing::{Look, Shares, Standing},
     watch,
 };
@@ -77,7 +77,7 @@ impl Session {
                 return follow::logs(&client, replica, *tail, *follow).await;
             }
             Command::Completions { shell } => {
-                clap_complete::generate(*shell, &mut Args::command(), "ringctl", &mut std::io::stdout());
+                clap_complete::generate(*shell, &mut Args::command(), "ringctl", &mut stdout());
                 return Ok(());
             }
             Command::Top => return watch::repeat(self, &Command::Status, options).await,
@@ -117,7 +117,7 @@ impl Session {
             Command::Doctor => doctor::examine(&client, options).await,
             _ => {
                 let standing = self.standing(&client).await?;
-                Ok(show::status::status(&standing, SystemTime::now(), width(), options))
+                Ok(show::status::status(&standing, SystemTime::now(), screen::width(&stdout()), options))
             }
         }
     }
@@ -151,7 +151,7 @@ impl Session {
             return String::new();
         }
         let standing = Standing::of(&Look { pool, at: Instant::now() }, None, &mut self.shares);
-        show::status::status(&standing, SystemTime::now(), width(), options)
+        show::status::status(&standing, SystemTime::now(), screen::width(&stdout()), options)
     }
 }
 
@@ -206,12 +206,4 @@ fn one(words: &[String]) -> Result<&str, Failure> {
             Err(Failure::usage(format!("'{}' is no command", words.join(" ")), hint))
         }
     }
-}
-
-/// The width of the terminal that is written to, if it is one.
-fn width() -> Option<usize> {
-    if !std::io::stdout().is_terminal() {
-        return None;
-    }
-    crossterm::terminal::size().ok().map(|(columns, _)| columns.into())
 }

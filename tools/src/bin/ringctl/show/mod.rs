@@ -55,6 +55,25 @@ pub fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// The text in lines of at most this width, broken at blanks; those after the first are indented like a hint.
+pub fn wrapped(text: &str, width: Option<usize>) -> String {
+    let Some(width) = width else { return text.to_owned() };
+    let (mut lines, mut used) = (String::new(), 0);
+    for word in text.split(' ') {
+        let needed = console::measure_text_width(word) + 1;
+        if used > 0 && used + needed > width + 1 {
+            lines.push_str("\n ");
+            used = 1;
+        }
+        if !lines.is_empty() {
+            lines.push(' ');
+        }
+        lines.push_str(word);
+        used += needed;
+    }
+    lines
+}
+
 /// A line that others wrote, without what would move the cursor or change colours.
 pub fn tame(line: &str) -> String {
     console::strip_ansi_codes(line).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -166,6 +185,14 @@ mod tests {
         assert_eq!(text(&Options { quiet: true, ..Options::default() }), "");
         let json = Options { output: Some(Format::Json), ..Options::default() };
         assert_eq!(text(&json), r#"{"N":2,"replicas":["S1","S3"]}"#);
+    }
+
+    #[test]
+    fn a_long_message_is_broken_at_blanks() {
+        assert_eq!(wrapped("one two three four", Some(9)), "one two\n  three\n  four");
+        assert_eq!(wrapped("one two three", Some(13)), "one two three");
+        assert_eq!(wrapped("  a hint that is long", Some(10)), "  a hint\n  that is\n  long");
+        assert_eq!(wrapped("one two three", None), "one two three");
     }
 
     #[test]

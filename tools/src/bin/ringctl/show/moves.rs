@@ -33,7 +33,7 @@ fn text(moves: &Moves) -> String {
             styled(bold, &percent(moves.moved)),
             percent(moves.least)
         ),
-        format!("the busiest would get {:.3} times the mean", moves.busiest),
+        format!("the busiest would get {:.3} times the mean, by weight", moves.busiest),
     ]);
     lines.join("\n")
 }
@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(
             plain(&moves(&value, &Options::default())),
             "NAME   KEYS NOW  KEYS THEN\nS1      100.0 %     50.0 %\nnew 2         -     50.0 %\n\n\
-             51.0 % of the keys would move; the least possible is 50.0 %\nthe busiest would get 1.000 times the mean"
+             51.0 % of the keys would move; the least possible is 50.0 %\nthe busiest would get 1.000 times the mean, by weight"
         );
         assert_eq!(moves(&value, &Options { quiet: true, ..Options::default() }), "51.0 %");
     }

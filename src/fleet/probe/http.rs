@@ -1,4 +1,4 @@
-//! One heartbeat.
+//! A heartbeat by HTTP.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,49 +8,37 @@ use http::{Request, header::HOST};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
 
-use crate::limits::is_own_want;
+use super::{AskError, Probe, over_a_connection};
+use crate::engine::Instance;
 
-/// A way to ask an instance whether it lives.
-pub trait Probe: Send + Sync + 'static {
-    /// Whether it answers in time that it does; `None` where it could not be asked for want of something of our own.
-    fn answers<'a>(
-        &'a self,
-        address: SocketAddr,
-        path: &'a str,
-        deadline: Duration,
-    ) -> BoxFuture<'a, Option<bool>>;
+/// `GET` of a path on a new connection, to be answered with a status from 200 to 299.
+#[derive(Clone, Debug)]
+pub struct HttpProbe {
+    path: Box<str>,
 }
 
-/// `GET path` on a new connection, to be answered with a status from 200 to 299.
-#[derive(Clone, Copy, Debug)]
-pub struct HttpProbe;
+impl HttpProbe {
+    /// Asks for this path.
+    pub fn new(path: &str) -> Self {
+        HttpProbe { path: path.into() }
+    }
+
+    /// Whether whoever listens there answers in time.
+    pub async fn asks(&self, address: SocketAddr, deadline: Duration) -> Option<bool> {
+        over_a_connection(Some(address), deadline, |stream, address| ask(stream, address, &self.path)).await
+    }
+}
 
 impl Probe for HttpProbe {
-    fn answers<'a>(
-        &'a self,
-        address: SocketAddr,
-        path: &'a str,
-        deadline: Duration,
-    ) -> BoxFuture<'a, Option<bool>> {
-        timeout(deadline, connect_and_ask(address, path)).map(|asked| asked.unwrap_or(Some(false))).boxed()
+    fn answers<'a>(&'a self, instance: &'a Instance, deadline: Duration) -> BoxFuture<'a, Option<bool>> {
+        over_a_connection(instance.address(), deadline, |stream, address| ask(stream, address, &self.path))
+            .boxed()
     }
 }
 
-async fn connect_and_ask(address: SocketAddr, path: &str) -> Option<bool> {
-    match TcpStream::connect(address).await {
-        Ok(stream) => Some(ask(stream, address, path).await.unwrap_or(false)),
-        Err(error) if is_own_want(&error) => None,
-        Err(_) => Some(false),
-    }
-}
-
-async fn ask(
-    stream: TcpStream,
-    address: SocketAddr,
-    path: &str,
-) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+async fn ask(stream: TcpStream, address: SocketAddr, path: &str) -> Result<bool, AskError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
     let asked = sender.send_request(request);
@@ -85,7 +73,7 @@ mod tests {
                 None => std::future::pending().await,
             }
         });
-        let answered = HttpProbe.answers(address, "/heartbeat", Duration::from_millis(300)).await;
+        let answered = HttpProbe::new("/heartbeat").asks(address, Duration::from_millis(300)).await;
         server.abort();
         answered.expect("descriptors and ports")
     }
@@ -102,6 +90,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_port_does_not_answer() {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        assert_eq!(HttpProbe.answers(closed, "/heartbeat", Duration::from_secs(1)).await, Some(false));
+        let answered = HttpProbe::new("/heartbeat").asks(closed, Duration::from_secs(1)).await;
+        assert_eq!(answered, Some(false));
     }
 }
