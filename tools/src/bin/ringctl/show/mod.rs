@@ -58,16 +58,16 @@ pub fn styled(style: Style, text: &str) -> String {
 /// The text in lines of at most this width, broken at blanks; those after the first are indented like a hint.
 pub fn wrapped(text: &str, width: Option<usize>) -> String {
     let Some(width) = width else { return text.to_owned() };
-    let (mut lines, mut used) = (String::new(), 0);
-    for word in text.split(' ') {
-        let needed = console::measure_text_width(word) + 1;
-        if used > 0 && used + needed > width + 1 {
+    let mut words = text.split(' ');
+    let mut lines = words.next().unwrap_or_default().to_owned();
+    let mut used = console::measure_text_width(&lines);
+    for word in words {
+        let needed = 1 + console::measure_text_width(word);
+        if used + needed > width {
             lines.push_str("\n ");
             used = 1;
         }
-        if !lines.is_empty() {
-            lines.push(' ');
-        }
+        lines.push(' ');
         lines.push_str(word);
         used += needed;
     }
