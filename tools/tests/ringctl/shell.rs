@@ -32,6 +32,22 @@ fn shell(url: &str, admin_url: &str, home: &TempDir) -> Terminal {
     terminal
 }
 
+/// Types a line and waits for its answer and the prompt after it.
+fn perform(shell: &mut Terminal, line: &str, answer: &str) -> String {
+    shell.type_keys(&format!("{line}\r"));
+    shell.wait_until(answer, |screen| {
+        let text = screen.contents();
+        let typed = format!("{PROMPT}{line}\n");
+        let after = text.rfind(&typed).map(|at| &text[at + typed.len()..]);
+        after.is_some_and(|after| after.contains(answer) && at_prompt(after))
+    })
+}
+
+/// Whether the last line is an empty one to type into.
+fn at_prompt(text: &str) -> bool {
+    text.trim_end().ends_with(PROMPT.trim_end())
+}
+
 /// A balancer that knows two replicas, and no more.
 fn two() -> Server {
     Server::start(|request| match request {
@@ -52,11 +68,7 @@ fn the_words_of_the_original_work_as_typed() {
         ("del 5 hello world", "- world"),
         ("hello/world", "/hello/world: 404"),
     ] {
-        shell.type_keys(&format!("{typed}\r"));
-        shell.wait_for(answer);
-        shell.wait_until("the next prompt", |screen| screen.contents().trim_end().ends_with("ringctl>"));
-        shell.type_keys("\u{c}"); // Ctrl-L, a clean screen
-        shell.wait_until("a clean screen", |screen| !screen.contents().contains(answer));
+        perform(&mut shell, typed, answer);
     }
     shell.type_keys(CTRL_D);
     assert_eq!(shell.exit_code(), 0);
@@ -70,9 +82,8 @@ fn ctrl_c_clears_the_line_and_ctrl_d_leaves_with_0() {
     shell.type_keys("nonsense");
     shell.wait_for("ringctl> nonsense");
     shell.type_keys(CTRL_C);
-    shell.wait_until("an empty line", |screen| screen.contents().trim_end().ends_with("ringctl>"));
-    shell.type_keys("rep\r");
-    shell.wait_for("alpha");
+    shell.wait_until("an empty line", |screen| at_prompt(&screen.contents()));
+    perform(&mut shell, "rep", "alpha");
     assert!(!server.seen().iter().any(|request| request.contains("nonsense")), "{:?}", server.seen());
     shell.type_keys(CTRL_D);
     assert_eq!(shell.exit_code(), 0);
@@ -88,7 +99,7 @@ fn a_balancer_that_is_not_there_does_not_end_the_shell() {
         shell.wait_for(&format!("ringctl> {word}"));
         let text = shell.wait_until("an error, then a prompt", |screen| {
             let text = screen.contents();
-            text.contains("error:") && text.trim_end().ends_with("ringctl>")
+            text.contains("error:") && at_prompt(&text)
         });
         assert!(text.contains("no balancer answers"), "{text}");
     }
@@ -106,9 +117,8 @@ fn a_balancer_that_dies_midway_does_not_end_the_shell() {
     balancer.kill();
     shell.wait_for("trying again until Ctrl-C");
     shell.type_keys(CTRL_C);
-    shell.wait_until("a prompt", |screen| screen.contents().trim_end().ends_with("ringctl>"));
-    shell.type_keys("rep\r");
-    shell.wait_for("connection refused");
+    shell.wait_until("a prompt", |screen| at_prompt(&screen.contents()));
+    perform(&mut shell, "rep", "connection refused");
     shell.type_keys(CTRL_D);
     assert_eq!(shell.exit_code(), 0);
 }
@@ -153,8 +163,7 @@ fn the_next_shell_knows_what_was_typed_and_nobody_else_may_read_it() {
     let server = two();
     let home = home();
     let mut first = shell(&server.url, &server.url, &home);
-    first.type_keys("rep -q\r");
-    first.wait_for("alpha");
+    perform(&mut first, "rep -q", "alpha");
     first.type_keys(CTRL_D);
     assert_eq!(first.exit_code(), 0);
     let mut second = shell(&server.url, &server.url, &home);
@@ -175,9 +184,7 @@ fn top_is_shown_in_place_and_leaves_the_screen_as_it_was() {
         screen.alternate_screen() && screen.contents().contains("Server-3")
     });
     shell.type_keys("q");
-    shell.wait_until("the old screen", |screen| {
-        !screen.alternate_screen() && screen.contents().trim_end().ends_with("ringctl>")
-    });
+    shell.wait_until("the old screen", |screen| !screen.alternate_screen() && at_prompt(&screen.contents()));
     shell.type_keys("home\r"); // keys are the shell's again
     shell.wait_for("Hello from Server");
 }
@@ -194,7 +201,7 @@ fn what_takes_longer_than_a_second_shows_that_it_goes_on_and_ctrl_c_breaks_it_of
     shell.wait_for("waiting until 2 more answer heartbeats");
     shell.type_keys(CTRL_C);
     shell.wait_for("whether it was done is not known");
-    shell.wait_until("a prompt", |screen| screen.contents().trim_end().ends_with("ringctl>"));
+    shell.wait_until("a prompt", |screen| at_prompt(&screen.contents()));
 }
 
 /// What the shell says to these lines through a pipe.

@@ -13,6 +13,9 @@ use tempfile::TempDir;
 /// How long something may take to appear.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long between two looks at whether the client has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// 24 rows of 80 columns, with a home of its own. The client is killed when this is dropped.
 pub struct Terminal {
     screen: Arc<(Mutex<vt100::Parser>, Condvar)>,
@@ -74,7 +77,9 @@ impl Terminal {
                 return status.exit_code();
             }
             assert!(Instant::now() < deadline, "it goes on:\n{}", self.wait_until("", |_| true));
-            thread::yield_now();
+            let (screen, changed) = &*self.screen;
+            let parser = screen.lock().expect("the reader does not panic");
+            drop(changed.wait_timeout(parser, LOOK).expect("the reader does not panic"));
         }
     }
 }

@@ -113,6 +113,11 @@ impl Options {
         self.output.unwrap_or_default()
     }
 
+    /// Whether another pool than the default one is meant, which alone `/rep`, `/add` and `/rm` are about.
+    pub fn names_another_pool(&self) -> bool {
+        self.pool.as_ref().is_some_and(|pool| pool != "default")
+    }
+
     /// These, where they say something, else what `usual` says.
     pub fn or(self, usual: &Options) -> Options {
         Options {

@@ -81,7 +81,7 @@ pub async fn weigh(client: &Client, replica: &str, weight: u32, options: &Option
 }
 
 fn many(what: &[String], word: &str, options: &Options) -> Result<Many, Failure> {
-    if options.pool.as_ref().is_some_and(|pool| pool != "default") {
+    if options.names_another_pool() {
         return Err(Failure::usage(
             format!("`{word}` is about the default pool alone"),
             "`ringctl scale N --pool POOL` changes another one",
@@ -142,7 +142,7 @@ async fn gone(client: &Client) -> Result<(), Failure> {
 }
 
 /// The names of who is wanted.
-fn desired(pool: &Pool) -> Replicas {
+pub fn desired(pool: &Pool) -> Replicas {
     let rows = pool.replicas.iter().filter(|replica| !replica.is_leaving());
     let replicas: Vec<String> = rows.map(|replica| replica.name.clone()).collect();
     Replicas { count: replicas.len(), replicas }

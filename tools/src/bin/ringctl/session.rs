@@ -92,8 +92,11 @@ impl Session {
         let client = self.of_pool(options);
         match command {
             Command::Rep => {
-                let replicas = client.rep().await.map_err(|error| Failure::of(error, &client))?;
-                Ok(show::replicas(&replicas, options))
+                let replicas = match options.names_another_pool() {
+                    true => client.pool().await.map(|pool| change::desired(&pool)),
+                    false => client.rep().await,
+                };
+                Ok(show::replicas(&replicas.map_err(|error| Failure::of(error, &client))?, options))
             }
             Command::Home => answer(&client, "home", options).await,
             Command::Path(words) => answer(&client, one(words)?, options).await,
