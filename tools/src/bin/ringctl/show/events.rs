@@ -6,26 +6,35 @@ use ringkeeper_tools::client::{Event, Events};
 use super::{BAD, CHANGING, FAINT, GOOD, one_line, styled, tame};
 use crate::args::{Format, Options};
 
-/// The width that names are given, so that lines that come one by one stand below each other.
-const NAME: usize = 14;
+/// The width that names are given where lines come one by one.
+const NAME: usize = 8;
 
 /// All of these; where there are none, that.
 pub fn all(events: &Events, options: &Options) -> String {
     match options.format() {
         Format::Json => one_line(events),
         Format::Text if events.events.is_empty() && !options.quiet => "nothing has happened yet".into(),
-        Format::Text => events.events.iter().map(|event| one(event, options)).collect::<Vec<_>>().join("\n"),
+        Format::Text => {
+            let names = events.events.iter().map(|event| event.name.len());
+            let width = names.max().unwrap_or_default();
+            events.events.iter().map(|event| line(event, width)).collect::<Vec<_>>().join("\n")
+        }
     }
 }
 
-/// One of them, with the log that it came with.
+/// One of them, as it comes.
 pub fn one(event: &Event, options: &Options) -> String {
-    if options.format() == Format::Json {
-        return one_line(event);
+    match options.format() {
+        Format::Json => one_line(event),
+        Format::Text => line(event, NAME),
     }
+}
+
+/// An event with the log that it came with.
+fn line(event: &Event, width: usize) -> String {
     let style = of_kind(&event.kind);
     let at = styled(FAINT, &moment(&event.at));
-    let line = format!("{at}  {:NAME$}  {}", event.name, styled(style, &tame(&event.text)));
+    let line = format!("{at}  {:width$}  {}", event.name, styled(style, &tame(&event.text)));
     let log = event.log.iter().map(|line| styled(FAINT, &format!("    {}", tame(line))));
     std::iter::once(line).chain(log).collect::<Vec<_>>().join("\n")
 }
@@ -68,7 +77,7 @@ mod tests {
     fn an_event_says_when_who_and_what_with_the_last_words_below() {
         assert_eq!(
             plain(&one(&event(), &Options::default())),
-            "11-21 10:00:00Z  Server-1        dead, replacing it: exited with code 1\n    cannot open /data"
+            "11-21 10:00:00Z  Server-1  dead, replacing it: exited with code 1\n    cannot open /data"
         );
         assert_eq!(moment("yesterday"), "yesterday");
     }
