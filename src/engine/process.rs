@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, State, Stop};
+use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, State, Stop, Variable};
 use crate::name::InstanceId;
 
 /// How replicas are run.
@@ -26,6 +26,8 @@ use crate::name::InstanceId;
 pub struct Config {
     /// The program of a replica and its arguments; never empty. It listens on `127.0.0.1:$PORT` at the least.
     pub command: Vec<String>,
+    /// What it finds in its environment, beside the balancer's own and the three variables that tell it its place.
+    pub env: Vec<Variable>,
     /// From SIGTERM to SIGKILL.
     pub stop_timeout: Duration,
 }
@@ -122,6 +124,10 @@ impl ProcessEngine {
             std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"RINGKEEPER_"))
         {
             command.env_remove(name);
+        }
+        let told = ["PORT", "BIND"]; // by the balancer alone
+        for variable in self.config.env.iter().filter(|variable| !told.contains(&variable.name.as_str())) {
+            command.env(&variable.name, &variable.value);
         }
         die_with_parent(&mut command);
         command

@@ -9,6 +9,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 mod support;
 
 mod contained;
+mod foreign;
 mod healing;
 mod load;
 mod membership;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bollard::{
     Docker,
     errors::Error,
-    models::{ContainerSummary, NetworkCreateRequest},
+    models::ContainerSummary,
     query_parameters::{
         CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
         RenameContainerOptions, StopContainerOptionsBuilder,
@@ -21,16 +21,25 @@ use tokio::{
 use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, START_TIMEOUT, Stop};
 use crate::name::{Deployment, InstanceId, Name};
 
+mod advice;
 mod answer;
 mod connect;
 mod container;
 mod examine;
+mod given;
+mod images;
+mod network;
+mod registry;
 mod watch;
 
 use answer::{explain, gone_is_ok, is_missing, is_under_way, no_answer, refused, within};
 pub use connect::{ConnectError, connect};
 pub use container::Limits;
 pub use examine::{Finding, examine};
+pub use given::{Given, Gpus, Tmpfs, Volume};
+use images::Images;
+pub use images::{Pull, Pulling};
+pub use registry::Login;
 
 /// Between two looks at something that the engine is busy with.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -42,8 +51,12 @@ pub struct Config {
     pub deployment: Deployment,
     /// The image of the replicas.
     pub image: String,
-    /// The port on which they listen.
-    pub port: u16,
+    /// The port on which they listen, where it is not the one that the image exposes.
+    pub port: Option<u16>,
+    /// How the image gets there.
+    pub pulling: Pulling,
+    /// What else they are given.
+    pub given: Given,
     /// What they may do and use.
     pub limits: Limits,
     /// From the stop signal to SIGKILL.
@@ -56,6 +69,7 @@ pub struct Config {
 pub struct DockerEngine {
     docker: Docker,
     config: Config,
+    images: Images,
     operations: Semaphore,
     /// Held while the network is made: the engine itself would make several of one name.
     network: tokio::sync::Mutex<()>,
@@ -83,7 +97,9 @@ impl DockerEngine {
         let changed = Arc::new(Notify::new());
         let watch = tokio::spawn(watch::watch(docker.clone(), config.deployment.clone(), changed.clone()));
         let operations = Semaphore::new(config.concurrency);
-        DockerEngine { docker, config, operations, network: tokio::sync::Mutex::default(), changed, watch }
+        let images = Images::new(docker.clone(), config.image.clone(), config.pulling.clone());
+        let network = tokio::sync::Mutex::default();
+        DockerEngine { docker, config, images, operations, network, changed, watch }
     }
 
     async fn containers(&self, label: String) -> Result<Vec<ContainerSummary>, EngineError> {
@@ -125,6 +141,17 @@ impl DockerEngine {
     }
 
     async fn start_one(&self, launch: &Launch) -> Result<(), EngineError> {
+        self.images.refresh().await?;
+        match self.start_with_image(launch).await {
+            Err(EngineError::ImageMissing { .. }) => {
+                self.images.fetch().await?; // which takes its time, and no permit
+                self.start_with_image(launch).await
+            }
+            other => other,
+        }
+    }
+
+    async fn start_with_image(&self, launch: &Launch) -> Result<(), EngineError> {
         let _permit = self.operations.acquire().await.expect("the semaphore is never closed");
         let deadline = Instant::now() + ASK_TIMEOUT;
         loop {
@@ -162,7 +189,11 @@ impl DockerEngine {
     /// another deployment's replica has it. Returns its id.
     async fn create(&self, launch: &Launch) -> Result<String, EngineError> {
         let mut name = launch.name.to_string();
-        let body = container::body(launch, &self.config);
+        let port = match self.config.port {
+            Some(port) => port,
+            None => self.images.port().await?,
+        };
+        let body = container::body(launch, &self.config, port);
         let deadline = Instant::now() + ASK_TIMEOUT;
         while Instant::now() < deadline {
             let options = CreateContainerOptionsBuilder::default().name(&name).build();
@@ -182,7 +213,7 @@ impl DockerEngine {
                     }
                 }
                 Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => {
-                    return Err(EngineError::ImageMissing { image: self.config.image.clone() });
+                    return Err(self.images.missing(None));
                 }
                 Ok(Err(error)) => return Err(explain(&format!("create '{}'", launch.name), &error)),
                 Err(_) => return Err(no_answer(START_TIMEOUT)),
@@ -267,42 +298,6 @@ impl DockerEngine {
         }
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         within(START_TIMEOUT, "remove a container", self.docker.remove_container(id, Some(options))).await
-    }
-
-    /// Outside of compose the network is ours to make, and to label.
-    async fn create_network(&self) -> Result<(), EngineError> {
-        let _one_at_a_time = self.network.lock().await;
-        let name = self.config.deployment.as_str().to_owned();
-        if within(ASK_TIMEOUT, "inspect the network", self.docker.inspect_network(&name, None)).await.is_ok()
-        {
-            return Ok(());
-        }
-        let labels = HashMap::from([(container::DEPLOYMENT.to_owned(), name.clone())]);
-        let request = NetworkCreateRequest {
-            name,
-            driver: Some("bridge".into()),
-            attachable: Some(true),
-            labels: Some(labels),
-            ..Default::default()
-        };
-        within(START_TIMEOUT, "create the network", self.docker.create_network(request)).await.map(drop)
-    }
-
-    async fn clear_all(&self) -> Result<(), EngineError> {
-        let name = self.config.deployment.as_str();
-        let inspected =
-            within(ASK_TIMEOUT, "inspect the network", self.docker.inspect_network(name, None)).await;
-        let ours = match inspected {
-            Ok(network) => {
-                network.labels.is_some_and(|l| l.get(container::DEPLOYMENT).is_some_and(|d| d == name))
-            }
-            Err(error) if error.is_outage() => return Err(error),
-            Err(_) => false,
-        };
-        if !ours {
-            return Ok(());
-        }
-        gone_is_ok(within(ASK_TIMEOUT, "remove the network", self.docker.remove_network(name)).await)
     }
 }
 
