@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
+    given::GivenArgs,
     spec::SpecArgs,
     token::TokenArgs,
     value::{Bytes, Cpus, Pids},
@@ -43,12 +44,15 @@ pub struct Args {
     /// The image of the replicas (docker)
     #[arg(long, default_value = "ringkeeper-server")]
     pub image: String,
-    /// The port that the replicas listen on (docker)
-    #[arg(long, value_name = "PORT", default_value_t = 5000)]
-    pub port: u16,
+    /// The port that the replicas listen on (docker) [default: the one that the image exposes, or 5000]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
     /// The replicas' program and its arguments (process) [default: ringkeeper-server beside this binary]
     #[arg(long, value_name = "PROGRAM ARG…")]
     pub command: Option<String>,
+    /// What replicas are given beside that.
+    #[command(flatten)]
+    pub given: GivenArgs,
     /// How the ring is made.
     #[command(flatten)]
     pub ring: SpecArgs,

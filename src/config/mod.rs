@@ -21,6 +21,7 @@ use crate::{
 mod args;
 mod container;
 mod file;
+mod given;
 mod probe;
 mod refusal;
 mod settings;
@@ -30,6 +31,7 @@ mod token;
 mod value;
 
 pub use args::{Args, ProbeKind, UnknownPath};
+pub use given::GivenArgs;
 pub use settings::{Origin, Setting, Settings};
 pub use source::Invalid;
 pub use spec::{Preset, SpecArgs};
@@ -85,7 +87,7 @@ impl Config {
             engine: args.engine,
             docker: docker::Config {
                 needs_healthcheck: probe == fleet::ProbeSpec::Image,
-                ..docker_config(&args)
+                ..docker_config(&args)?
             },
             process: process_config(&args)?,
             proxy: proxy_config(&args)?,
@@ -141,11 +143,13 @@ fn flag_of(error: SpecError) -> &'static str {
     }
 }
 
-fn docker_config(args: &Args) -> docker::Config {
-    docker::Config {
+fn docker_config(args: &Args) -> anyhow::Result<docker::Config> {
+    Ok(docker::Config {
         deployment: args.deployment.clone(),
         image: args.image.clone(),
         port: args.port,
+        pulling: args.given.pulling()?,
+        given: args.given.given()?,
         limits: docker::Limits {
             drop_capabilities: !args.container_capabilities,
             no_new_privileges: !args.container_new_privileges,
@@ -157,18 +161,15 @@ fn docker_config(args: &Args) -> docker::Config {
         stop_timeout: args.stop_timeout,
         concurrency: args.docker_concurrency as usize,
         needs_healthcheck: false,
-    }
+    })
 }
 
 fn process_config(args: &Args) -> anyhow::Result<process::Config> {
-    let command = match &args.command {
-        Some(line) => {
-            shlex::split(line).with_context(|| format!("--command {line}: a quote is not closed"))?
-        }
+    let command = match given::split("--command", args.command.as_deref())? {
+        Some(command) => command,
         None => vec![beside_this_binary("ringkeeper-server")?],
     };
-    ensure!(!command.is_empty(), "--command: names a program");
-    Ok(process::Config { command, stop_timeout: args.stop_timeout })
+    Ok(process::Config { command, env: args.given.env.clone(), stop_timeout: args.stop_timeout })
 }
 
 fn beside_this_binary(name: &str) -> anyhow::Result<String> {
@@ -255,6 +256,18 @@ mod tests {
             (&["--admin-listen", "127.0.0.1:5000"], "--admin-listen"),
             (&["--container-memory", "much"], "--container-memory"),
             (&["--deployment", "No!"], "--deployment"),
+            (&["--env", "A"], "--env"),
+            (&["--env", "SERVER_ID=1"], "--env"),
+            (&["--container-command", "'open"], "--container-command"),
+            (&["--container-entrypoint", ""], "--container-entrypoint"),
+            (&["--container-user", ""], "--container-user"),
+            (&["--volume", "here"], "--volume"),
+            (&["--tmpfs", "run"], "--tmpfs"),
+            (&["--gpus", "some"], "--gpus"),
+            (&["--pull", "often"], "--pull"),
+            (&["--registry-user", "anna"], "--registry-password-file"),
+            (&["--registry-password-file", "/x"], "--registry-user"),
+            (&["--port", "0"], "--port"),
         ] {
             let error = format!("{:#}", config(line).unwrap_err());
             assert!(error.contains(named), "{line:?}: {error}");
@@ -316,6 +329,22 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap_err(), problems, "{text}");
         }
+    }
+
+    #[test]
+    fn an_environment_is_an_array_a_table_or_words_as_a_shell_has_them() {
+        for text in [
+            "env = [\"A=1\", \"B=x, y\"]",
+            "env = { A = 1, B = \"x, y\" }",
+            "[env]\nA = \"1\"\nB = \"x, y\"",
+            "env = \"A=1 'B=x, y'\"",
+        ] {
+            let env = read(text).unwrap().given.env;
+            let pairs: Vec<_> = env.iter().map(|v| (v.name.as_str(), v.value.as_str())).collect();
+            assert_eq!(pairs, [("A", "1"), ("B", "x, y")], "{text}");
+        }
+        let problems = read("env = [\n \"A=1\",\n \"B\",\n]").unwrap_err();
+        assert_eq!(problems, ["ringkeeper.toml:3: env = \"B\": a variable is NAME=VALUE"]);
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub mod docker;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod process;
+mod variable;
+
+pub use variable::Variable;
 
 /// The deadline of a question to an engine: a list, a rename.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -174,11 +177,32 @@ pub enum EngineError {
     },
     /// The image is not there.
     #[error(
-        "there is no image '{image}' on the engine: build or pull it (`docker pull {image}`), or set another with --image"
+        "there is no image '{image}' on the engine{}: build or pull it (`docker pull {image}`), or set another with --image",
+        .pull.as_ref().map(|failed| format!(", and pulling it from {failed}")).unwrap_or_default()
     )]
     ImageMissing {
         /// Its name.
         image: String,
+        /// The registry that it could not be pulled from, and why; none where it was not to be pulled.
+        pull: Option<String>,
+    },
+    /// The image is not there yet.
+    #[error("the image '{image}' is still being pulled: {progress}")]
+    Pulling {
+        /// Its name.
+        image: String,
+        /// How far it is.
+        progress: String,
+    },
+    /// Nobody says which of the image's ports it is.
+    #[error(
+        "the image '{image}' exposes several ports ({ports}): set the one that the replicas listen on with --port"
+    )]
+    PortUnknown {
+        /// Its name.
+        image: String,
+        /// The ports.
+        ports: String,
     },
     /// The image cannot be asked how a replica is.
     #[error(

@@ -11,6 +11,7 @@ mod support;
 mod addition;
 mod contained;
 mod engine;
+mod foreign;
 mod healing;
 mod kills;
 mod load;

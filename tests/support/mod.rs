@@ -101,6 +101,13 @@ impl Deployment {
         Balancer::launch(self.command("serve", arguments)).await
     }
 
+    /// The same with these variables in its environment.
+    pub async fn launch_in(&self, environment: &[(&str, String)], arguments: &[&str]) -> Balancer {
+        let mut command = self.command("serve", arguments);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        Balancer::launch(command).await
+    }
+
     /// A balancer whose replicas are ready.
     pub async fn start(&self, arguments: &[&str]) -> Balancer {
         let balancer = self.launch(arguments).await;
