@@ -10,6 +10,7 @@ mod support;
 
 mod contained;
 mod healing;
+mod healthcheck;
 mod load;
 mod membership;
 mod restart;
