@@ -61,7 +61,10 @@ fn execute() -> anyhow::Result<()> {
     match cli.command {
         None => serve(Config::of(cli.serve)?),
         Some(Command::Serve(args)) => serve(Config::of(*args)?),
-        Some(Command::Down(args)) => take_down(Config::of(*args)?),
+        Some(Command::Down(args)) => {
+            let upstream = Vec::new(); // what is stored is taken down, whatever is configured now
+            take_down(Config::of(Args { upstream, ..*args })?)
+        }
         Some(Command::Doctor(args)) => {
             runtime()?.block_on(doctor::run(Config::of(*args)?, &mut stdout().lock()))
         }

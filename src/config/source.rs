@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Read where no other file is named, if it is there.
 const DEFAULT_FILE: &str = "ringkeeper.toml";
@@ -34,6 +34,11 @@ pub fn parse(command: Command, line: &[OsString]) -> anyhow::Result<ArgMatches> 
 /// The name of a setting in the file: the flag's, with underscores.
 pub(super) fn key(arg: &Arg) -> Option<String> {
     arg.get_long().filter(|long| *long != "help" && *long != "version").map(|long| long.replace('-', "_"))
+}
+
+/// Whether a setting can be given several times.
+fn takes_several(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Append)
 }
 
 /// The balancer's own commands and `status`, which all have one; not `ring`, which depends on nothing but its line.
@@ -67,12 +72,30 @@ pub(super) fn with_file(command: Command, table: &toml::Table) -> anyhow::Result
             let near = keys.iter().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
             bail!("there is no setting '{name}'; did you mean '{}'?", near.map_or("", String::as_str));
         }
-        if value.is_table() || value.is_array() || value.is_datetime() {
-            bail!("'{name}' is a text, a number, true or false");
+        let takes_list =
+            || command.get_arguments().any(|arg| key(arg).as_ref() == Some(name) && takes_several(arg));
+        let is_list = |values: &[toml::Value]| values.iter().all(toml::Value::is_str) && takes_list();
+        match value {
+            toml::Value::Array(values) if is_list(values) => {}
+            toml::Value::Array(_) | toml::Value::Table(_) | toml::Value::Datetime(_) => {
+                bail!(
+                    "'{name}' is {}",
+                    if takes_list() {
+                        "a text or a list of texts"
+                    } else {
+                        "a text, a number, true or false"
+                    }
+                )
+            }
+            _ => {}
         }
     }
     Ok(on_each(command, &|arg| match key(&arg).and_then(|key| table.get(&key)) {
         Some(toml::Value::String(text)) => arg.default_value(text.clone()),
+        Some(toml::Value::Array(values)) => {
+            let texts = values.iter().filter_map(|value| value.as_str().map(str::to_owned));
+            arg.default_values(texts.collect::<Vec<_>>())
+        }
         Some(value) => arg.default_value(value.to_string()),
         None => arg,
     }))

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     engine::Instance,
+    event::Death,
     name::{InstanceId, Number},
     ring::{Member, Ring},
     table::{Replica, Snapshot, Table},
@@ -87,6 +88,10 @@ impl Fleet {
         let life = self.health.get(&want.instance);
         let state = match life {
             Some(life) if life.health.is_ready() => RowState::Ready,
+            // one that is ours is buried instead, as soon as the engine can be seen
+            Some(life) if life.health.is_dead(&self.config.heartbeat).is_some() => {
+                RowState::Down(Death::Heartbeats(self.config.heartbeat.max_fail_count).to_string())
+            }
             Some(_) => RowState::Starting,
             None => self.away(want),
         };

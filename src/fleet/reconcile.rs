@@ -28,7 +28,6 @@ use super::{
 };
 use crate::{
     engine::{Engine, EngineError, Instance},
-    event::What,
     name::{InstanceId, Name, Number},
     table::{Published, Replica, Table},
 };
@@ -260,12 +259,7 @@ impl Fleet {
             (_, Err(error)) if error.is_outage() => tracing::warn!(%error, "an action will be tried again"),
             // one that left meanwhile; its number may be another's by now
             (Action::Start(launch), Err(_)) if !self.desired.has_instance(&launch.instance) => {}
-            (Action::Start(launch), Err(error)) => {
-                let record = self.records.entry(launch.number).or_default();
-                record.refused = Some(error.to_string());
-                record.pause.died(None, self.config.restart_pause, now());
-                self.report(&launch.instance, What::StartRefused(error.to_string()));
-            }
+            (Action::Start(launch), Err(error)) => self.refused(launch, error.to_string()),
             (_, Err(error)) => {
                 tracing::warn!(%error, "an action will be tried again");
                 // until the next regular look: an engine that refuses is not asked again and again

@@ -4,9 +4,11 @@
 mod support;
 
 mod control;
+mod fixed;
 mod hostile;
 mod life;
 mod origin;
+mod probes;
 mod relay;
 mod routes;
 
@@ -15,4 +17,11 @@ mod routes;
 #[ignore = "is a replica of the other tests"]
 fn replica() {
     origin::serve();
+}
+
+/// The same, of one that has gRPC's health service and nothing else.
+#[test]
+#[ignore = "is a replica of the other tests"]
+fn grpc_replica() {
+    probes::serve();
 }

@@ -31,7 +31,7 @@ mod watch;
 use answer::{explain, gone_is_ok, is_missing, is_under_way, no_answer, refused, within};
 pub use connect::{ConnectError, connect};
 pub use container::Limits;
-pub use examine::{Finding, examine};
+pub use examine::examine;
 pub use healthcheck::{CheckError, check_image};
 
 /// Between two looks at something that the engine is busy with.
