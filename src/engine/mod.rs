@@ -10,6 +10,7 @@ use crate::name::{InstanceId, Name, Number, Owner};
 pub mod docker;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod fixed;
 pub mod process;
 mod variable;
 
@@ -42,6 +43,11 @@ pub type Logs = BoxStream<'static, Result<Bytes, EngineError>>;
 /// - [`changed`](Engine::changed) returns when something may have changed: a hint that may come early, late, merged
 ///   with others or not at all. What the engine has learnt of between two calls is not lost to the second.
 /// - Nothing that is not of the deployment is ever touched.
+///
+/// An engine that does not own its instances ([`Kind::owns_instances`]) runs nothing: the name of an instance is the
+/// address of something that somebody else runs. `start` and `stop` enter and strike out, in the engine's memory alone;
+/// what is entered is listed as running at its address, whether or not anything listens there, and never as ended. Two
+/// instances of one name have one address.
 pub trait Engine: Send + Sync + 'static {
     /// Which engine this is.
     fn kind(&self) -> Kind;
@@ -80,6 +86,8 @@ pub enum Kind {
     Docker,
     /// Child processes of the balancer.
     Process,
+    /// Addresses of what is run elsewhere.
+    Fixed,
 }
 
 /// What is to be started.
@@ -154,6 +162,15 @@ pub enum Stop {
     Kill,
 }
 
+/// What `ringkeeper doctor` looked at, and what was found: good, or what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: &'static str,
+    /// What is so; or what is wrong and how to mend it.
+    pub found: Result<String, String>,
+}
+
 /// Why an engine did not do as told.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -220,6 +237,14 @@ pub enum EngineError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The host of an address is not known.
+    #[error("the host of '{name}' cannot be looked up: {why}")]
+    Unresolved {
+        /// The address.
+        name: Name,
+        /// What was seen of it.
+        why: String,
+    },
     /// The engine said no.
     #[error("the {kind} engine refused to {attempt}: {why}")]
     Refused {
@@ -250,6 +275,11 @@ impl Instance {
 }
 
 impl Kind {
+    /// Whether it makes its instances run, so that a dead one can be replaced. Of others only the address is known.
+    pub const fn owns_instances(self) -> bool {
+        !matches!(self, Kind::Fixed)
+    }
+
     /// Whether its instances are of images.
     pub const fn has_images(self) -> bool {
         matches!(self, Kind::Docker)
@@ -260,6 +290,7 @@ impl Kind {
         match self {
             Kind::Docker => "docker",
             Kind::Process => "process",
+            Kind::Fixed => "fixed",
         }
     }
 }
@@ -274,9 +305,9 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Kind::Docker, Kind::Process]
+        [Kind::Docker, Kind::Process, Kind::Fixed]
             .into_iter()
             .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| "an engine is 'docker' or 'process'".to_owned())
+            .ok_or_else(|| "an engine is 'docker', 'process' or 'fixed'".to_owned())
     }
 }

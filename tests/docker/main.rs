@@ -13,6 +13,7 @@ mod contained;
 mod engine;
 mod foreign;
 mod healing;
+mod healthcheck;
 mod kills;
 mod load;
 mod membership;

@@ -46,6 +46,11 @@ impl Deployment {
         Deployment::new("process")
     }
 
+    /// One whose replicas are run by the test.
+    pub fn of_upstreams() -> Self {
+        Deployment::new("fixed")
+    }
+
     /// One whose replicas are containers.
     pub fn of_containers() -> Self {
         Deployment::new("docker")

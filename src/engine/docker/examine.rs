@@ -13,19 +13,10 @@ use super::{
     images::Images,
     registry::{credentials, registry, tagged},
 };
-use crate::engine::{ASK_TIMEOUT, EngineError};
+use crate::engine::{ASK_TIMEOUT, EngineError, Finding};
 
 /// How far the engine's clock may be off.
 const CLOCK: Duration = Duration::from_secs(5);
-
-/// What was looked at, and what was found: good, or what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What was looked at.
-    pub what: &'static str,
-    /// What is so; or what is wrong and how to mend it.
-    pub found: Result<String, String>,
-}
 
 /// Looks at everything that a replica in Docker needs.
 pub async fn examine(config: &Config) -> Vec<Finding> {

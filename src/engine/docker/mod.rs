@@ -40,7 +40,7 @@ mod watch;
 use answer::{explain, gone_is_ok, is_missing, is_under_way, within};
 pub use connect::{ConnectError, connect};
 pub use container::Limits;
-pub use examine::{Finding, examine};
+pub use examine::examine;
 pub use given::{Given, Gpus, Tmpfs, Volume};
 pub use healthcheck::{CheckError, check_image};
 use images::Images;
