@@ -259,3 +259,14 @@ async fn a_missing_image_is_pulled_once_for_all_replicas_by_the_user_that_is_set
     assert!(balancer.log().iter().any(|line| line.contains("pulling the image")), "{:?}", balancer.log());
     assert_eq!(containers(&deployment.name).len(), 5);
 }
+
+#[tokio::test]
+async fn where_it_is_always_pulled_and_the_registry_is_away_the_image_that_is_there_is_used() {
+    let Some(_turn) = beside_others().await else { return };
+    let deployment = Deployment::of_containers();
+    let image = Image(format!("localhost:1/{}", deployment.name));
+    docker(&["tag", &crate::support::docker::image(), &image.0]);
+    let balancer = deployment.start(&["--image", &image.0, "--pull", "always"]).await;
+    let told = balancer.log().iter().filter(|line| line.contains("the image that is there is used")).count();
+    assert!(told >= 1, "{:?}", balancer.log());
+}
