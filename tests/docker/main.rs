@@ -14,6 +14,7 @@ mod healing;
 mod load;
 mod membership;
 mod restart;
+mod tls;
 
 /// Tests that measure time have the machine for themselves, as far as this suite goes.
 static MACHINE: RwLock<()> = RwLock::const_new(());

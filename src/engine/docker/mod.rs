@@ -30,6 +30,7 @@ mod given;
 mod images;
 mod network;
 mod registry;
+mod tls;
 mod watch;
 
 use answer::{explain, gone_is_ok, is_missing, is_under_way, no_answer, refused, within};
