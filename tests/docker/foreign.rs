@@ -25,13 +25,16 @@ use crate::{
     beside_others,
     support::{
         Balancer, Deployment, PATIENCE,
-        docker::{containers, docker, image},
+        docker::{containers, docker, image, remove_all_of},
         within,
     },
 };
 
-/// An image of a test, which goes when this is dropped.
-struct Image(String);
+/// An image of a test, which goes when this is dropped, and what runs from it with it.
+struct Image {
+    name: String,
+    deployment: String,
+}
 
 impl Image {
     /// From scratch, with the sample replica's program as `/bin/serve` and these lines.
@@ -46,13 +49,18 @@ impl Image {
         let mut build = build.spawn().expect("there is a docker command");
         build.stdin.take().expect("piped").write_all(file.as_bytes()).expect("it reads");
         assert!(build.wait().expect("a child").success());
-        Image(name)
+        Image::of(deployment, name)
+    }
+
+    fn of(deployment: &Deployment, name: String) -> Self {
+        Image { name, deployment: deployment.name.clone() }
     }
 }
 
 impl Drop for Image {
     fn drop(&mut self) {
-        let _may_never_have_been = Command::new("docker").args(["rmi", "--force", &self.0]).output();
+        remove_all_of(&self.deployment); // while a container has it, only its name would go
+        let _may_never_have_been = Command::new("docker").args(["rmi", "--force", &self.name]).output();
     }
 }
 
@@ -71,7 +79,7 @@ async fn an_image_of_others_gets_all_that_it_is_told_and_tells_its_port() {
     let image = Image::build(&deployment, "EXPOSE 8080\nUSER 1234\nENTRYPOINT [\"/not/there\"]");
     let volume = format!("{}-state", deployment.name);
     let arguments = [
-        ["--image", &image.0],
+        ["--image", &image.name],
         ["--replicas", "2"],
         ["--container-entrypoint", "/bin/serve"],
         ["--container-user", "4321:4322"],
@@ -104,11 +112,11 @@ async fn where_an_image_exposes_several_ports_one_has_to_be_set() {
     let Some(_turn) = beside_others().await else { return };
     let deployment = Deployment::of_containers();
     let image = Image::build(&deployment, "EXPOSE 8081 5000 53/udp\nENTRYPOINT [\"/bin/serve\"]");
-    let mut balancer = deployment.launch(&["--image", &image.0, "--replicas", "1"]).await;
+    let mut balancer = deployment.launch(&["--image", &image.name, "--replicas", "1"]).await;
     let reason = reason(&balancer).await;
     assert!(reason.contains("(5000, 8081)") && reason.contains("--port"), "{reason}");
     balancer.kill();
-    deployment.start(&["--image", &image.0, "--replicas", "1", "--port", "5000"]).await;
+    deployment.start(&["--image", &image.name, "--replicas", "1", "--port", "5000"]).await;
 }
 
 #[tokio::test]
@@ -116,7 +124,7 @@ async fn a_program_that_the_image_lacks_is_told_with_the_setting_that_names_one(
     let Some(_turn) = beside_others().await else { return };
     let deployment = Deployment::of_containers();
     let image = Image::build(&deployment, "ENTRYPOINT [\"/not/there\"]");
-    let balancer = deployment.launch(&["--image", &image.0, "--replicas", "1"]).await;
+    let balancer = deployment.launch(&["--image", &image.name, "--replicas", "1"]).await;
     let told = reason(&balancer).await;
     assert!(told.contains("/not/there") && told.contains("--container-entrypoint"), "{told}");
 }
@@ -242,20 +250,32 @@ async fn a_missing_image_is_pulled_once_for_all_replicas_by_the_user_that_is_set
     let folder = Folder(std::env::temp_dir().join(format!("{}-registry", deployment.name)));
     std::fs::create_dir_all(&folder.0).unwrap();
     let (registry, address) = Registry::serve(&image(), &folder.0).await;
-    let image = Image(format!("{address}/team/{}", deployment.name));
+    let image = Image::of(&deployment, format!("{address}/team/{}", deployment.name));
     let password = folder.0.join("password");
     std::fs::write(&password, "geheim\n").unwrap();
     let password = password.to_str().unwrap();
 
-    let mut refused = deployment.launch(&["--image", &image.0, "--replicas", "1"]).await;
+    let mut refused = deployment.launch(&["--image", &image.name, "--replicas", "1"]).await;
     let told = reason(&refused).await;
     assert!(told.contains(&address.to_string()), "{told}");
     refused.kill();
     assert_eq!(registry.manifests_asked.load(Relaxed), 0);
 
     let login = ["--registry-user", "anna", "--registry-password-file", password];
-    let balancer = deployment.start(&[&["--image", &image.0, "--replicas", "5"], &login[..]].concat()).await;
+    let balancer =
+        deployment.start(&[&["--image", &image.name, "--replicas", "5"], &login[..]].concat()).await;
     assert_eq!(registry.manifests_asked.load(Relaxed), 1);
     assert!(balancer.log().iter().any(|line| line.contains("pulling the image")), "{:?}", balancer.log());
     assert_eq!(containers(&deployment.name).len(), 5);
+}
+
+#[tokio::test]
+async fn where_it_is_always_pulled_and_the_registry_is_away_the_image_that_is_there_is_used() {
+    let Some(_turn) = beside_others().await else { return };
+    let deployment = Deployment::of_containers();
+    let image = Image::of(&deployment, format!("localhost:1/{}", deployment.name));
+    docker(&["tag", &crate::support::docker::image(), &image.name]);
+    let balancer = deployment.start(&["--image", &image.name, "--pull", "always"]).await;
+    let told = balancer.log().iter().filter(|line| line.contains("the image that is there is used")).count();
+    assert!(told >= 1, "{:?}", balancer.log());
 }

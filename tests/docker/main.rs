@@ -19,6 +19,7 @@ mod load;
 mod membership;
 mod outage;
 mod restart;
+mod tls;
 
 /// Tests that measure time have the machine for themselves, as far as this suite goes.
 static MACHINE: RwLock<()> = RwLock::const_new(());

@@ -9,6 +9,7 @@ use super::{
     Config, Pull,
     answer::chain,
     connect,
+    connect::Place,
     healthcheck::has_healthcheck,
     images::Images,
     registry::{credentials, registry, tagged},
@@ -39,7 +40,7 @@ async fn version(docker: &Docker) -> Result<String, String> {
     if spoken < (1, 41) {
         return Err(format!("Docker {release} speaks API {api}; 1.41 is needed: use Docker 20.10 or newer"));
     }
-    Ok(format!("Docker {release}, API {api}"))
+    Ok(format!("Docker {release}, API {api}, at {}", Place::of_environment()))
 }
 
 async fn image(docker: &Docker, config: &Config) -> Result<String, String> {

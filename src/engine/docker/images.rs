@@ -61,7 +61,7 @@ pub(super) struct Images {
 /// A pull as those who wait for it see it.
 #[derive(Clone, Debug)]
 enum State {
-    /// Going on; so far.
+    /// Going on; so far, which is nothing until the registry answers.
     Going(String),
     /// Done at that time, or why not.
     Done(Instant, Result<(), String>),
@@ -72,13 +72,14 @@ impl Images {
         Images { docker, image, pulling, last: Mutex::default() }
     }
 
-    /// With [`Pull::Always`], pulls unless that was just done. Where it fails, what is there has to do.
+    /// With [`Pull::Always`], pulls unless that was just tried. Where the registry does not answer, what is there has to
+    /// do: replicas are healed without it.
     pub(super) async fn refresh(&self) -> Result<(), EngineError> {
         if self.pulling.when != Pull::Always {
             return Ok(());
         }
-        let fresh = |state: &State| matches!(state, State::Done(at, Ok(())) if at.elapsed() < FRESH);
-        match self.pull(fresh).await {
+        let fresh = |state: &State| matches!(state, State::Done(at, _) if at.elapsed() < FRESH);
+        match self.pull(fresh, ASK_TIMEOUT).await {
             Err(error @ EngineError::ImageMissing { .. }) => {
                 tracing::warn!(%error, "the image that is there is used, if there is one");
                 Ok(())
@@ -91,7 +92,7 @@ impl Images {
     pub(super) async fn fetch(&self) -> Result<(), EngineError> {
         match self.pulling.when {
             Pull::Never => Err(self.missing(None)),
-            Pull::Missing | Pull::Always => self.pull(|_| false).await,
+            Pull::Missing | Pull::Always => self.pull(|_| false, START_TIMEOUT).await,
         }
     }
 
@@ -100,22 +101,24 @@ impl Images {
         EngineError::ImageMissing { image: self.image.clone(), pull }
     }
 
-    /// Waits for a pull: the one that goes on, the last one if that will do, or a new one.
-    async fn pull(&self, will_do: impl Fn(&State) -> bool) -> Result<(), EngineError> {
+    /// Waits so long for a pull: the one that goes on, the last one if that will do, or a new one.
+    async fn pull(&self, will_do: impl Fn(&State) -> bool, patience: Duration) -> Result<(), EngineError> {
         let mut pull = self.join(will_do);
         let done =
             async { pull.wait_for(|state| matches!(state, State::Done(..))).await.map(|done| done.clone()) };
-        let state = match timeout(START_TIMEOUT, done).await {
+        let state = match timeout(patience, done).await {
             Ok(Ok(done)) => done,
             Ok(Err(_)) => State::Done(Instant::now(), Err("the pull broke off".to_owned())),
             Err(_) => pull.borrow().clone(),
         };
+        let failed = |why: String| self.missing(Some(format!("'{}' failed: {why}", registry(&self.image))));
         match state {
+            State::Going(progress) if progress.is_empty() => {
+                Err(failed(format!("it has said nothing for {patience:?}")))
+            }
             State::Going(progress) => Err(EngineError::Pulling { image: self.image.clone(), progress }),
             State::Done(_, Ok(())) => Ok(()),
-            State::Done(_, Err(why)) => {
-                Err(self.missing(Some(format!("'{}' failed: {why}", registry(&self.image)))))
-            }
+            State::Done(_, Err(why)) => Err(failed(why)),
         }
     }
 
@@ -128,7 +131,7 @@ impl Images {
         if let Some(pull) = last.as_ref().filter(usable) {
             return pull.clone();
         }
-        let (sender, receiver) = watch::channel(State::Going("it has just begun".to_owned()));
+        let (sender, receiver) = watch::channel(State::Going(String::new()));
         let (docker, image, login) = (self.docker.clone(), self.image.clone(), self.pulling.login.clone());
         tokio::spawn(async move {
             let pulled = timeout(PULL_TIMEOUT, pull(&docker, &image, login.as_ref(), &sender)).await;

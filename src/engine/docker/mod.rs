@@ -35,6 +35,7 @@ mod healthcheck;
 mod images;
 mod network;
 mod registry;
+mod tls;
 mod watch;
 
 use answer::{explain, gone_is_ok, is_missing, is_under_way, within};
