@@ -1,13 +1,14 @@
 #!/bin/sh
-# What takes longer than `make test` may: ten times the simulated schedules, outage after outage and five hundred kills in
-# Docker, and the images built without Rust on the host.
+# What takes longer than `make test` may: ten times the simulated schedules, and the images built without Rust on the host.
 set -eu
 cd "$(dirname "$0")/.."
 . make/machine.sh
 cargo_settings
 # shellcheck disable=SC2086 # flags are words
 RINGKEEPER_SCHEDULES=10000 cargo test $cargo_flags -p ringkeeper --lib simulation
+tests/builder-image.sh
 
+# Outage after outage, and five hundred kills, in Docker.
 docker_answers || fail "no Docker engine answers ($docker_says): the rest needs one"
 tag=test-long-$$
 trap 'docker rmi -f "ringkeeper:$tag" "ringkeeper-server:$tag" >/dev/null 2>&1 || true' EXIT
@@ -16,4 +17,3 @@ make/images.sh "$tag" --label "ringkeeper.test=$tag"
 export RINGKEEPER_TEST_DOCKER=1 RINGKEEPER_TEST_IMAGE="ringkeeper-server:$tag" RINGKEEPER_TEST_BALANCER="ringkeeper:$tag"
 # shellcheck disable=SC2086
 cargo test $cargo_flags -p ringkeeper --test docker -- --ignored
-tests/builder-image.sh
