@@ -77,6 +77,7 @@ async fn five_hundred_kills_leave_the_same_names_and_numbers_and_nothing_else() 
     let warm = balancer.resident_kib();
     killer.kill(KILLS - WARM_UP).await;
     let lasted = begun.elapsed();
+    until("each kill was noticed", async || balancer.deaths().len() >= KILLS).await;
     balancer.all_ready().await;
     let tally = load.stop();
 
