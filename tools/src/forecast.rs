@@ -7,7 +7,7 @@ use ringkeeper::{
     ring::{HashError, Member, Ring, RingError, Slack, Spec, Weight, WordError},
 };
 
-use crate::client::{Pool, RingSpec};
+use crate::client::{Pool, Replica, RingSpec};
 
 /// Where ids go in a pool as it was when it was looked at.
 #[derive(Debug)]
@@ -31,17 +31,11 @@ pub enum ForecastError {
 impl Forecast {
     /// On the ring is who was ready once, so not who starts for the first time, nor who leaves.
     pub fn of(pool: &Pool) -> Result<Self, ForecastError> {
-        let on_ring = |replica: &&crate::client::Replica| {
-            !replica.is_leaving()
-                && (replica.is_ready() || replica.restarts > 0 || replica.state != "starting")
-        };
         let mut ready = BTreeMap::new();
-        for replica in pool.replicas.iter().filter(on_ring) {
-            let number = Number::new(replica.number).ok_or_else(|| unknown("a replica has the number 0"))?;
-            ready.insert(number, replica.is_ready());
+        for replica in pool.replicas.iter().filter(|replica| replica.is_on_ring()) {
+            ready.insert(member(replica)?, replica.is_ready());
         }
-        let members: Vec<Member> =
-            ready.keys().map(|number| Member { number: *number, weight: Weight::ONE }).collect();
+        let members: Vec<Member> = ready.keys().copied().collect();
         let ring = Ring::build(&members, &spec(&pool.ring)?)?;
         Ok(Forecast { ring, ready: ready.into_values().collect() })
     }
@@ -64,7 +58,15 @@ impl Forecast {
     }
 }
 
-fn spec(ring: &RingSpec) -> Result<Spec, ForecastError> {
+/// A replica as the ring sees it.
+pub fn member(replica: &Replica) -> Result<Member, ForecastError> {
+    let number = Number::new(replica.number).ok_or_else(|| unknown("a replica has the number 0"))?;
+    let weight = replica.weight.map_or(Some(Weight::ONE), Weight::new);
+    Ok(Member { number, weight: weight.ok_or_else(|| unknown("a replica's weight is not 1 to 100"))? })
+}
+
+/// How the balancer makes its ring.
+pub fn spec(ring: &RingSpec) -> Result<Spec, ForecastError> {
     let word = |error: WordError| unknown(&error);
     let slack = (ring.slack * 1e6).round() as u32;
     Ok(Spec {
@@ -83,7 +85,7 @@ fn unknown(what: &(impl std::fmt::Display + ?Sized)) -> ForecastError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{client::Replica, ids::Ids};
+    use crate::ids::Ids;
 
     fn pool(hash: &str, states: &[(&str, u32)]) -> Pool {
         let replica = |(index, (state, restarts)): (usize, &(&str, u32))| Replica {
@@ -95,6 +97,7 @@ mod tests {
             instance: "0a".into(),
             address: None,
             restarts: *restarts,
+            ..Replica::default()
         };
         Pool {
             pool: "default".into(),

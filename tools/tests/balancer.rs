@@ -1,127 +1,11 @@
-//! Both tools against the real balancer, whose replicas are processes. Where `make build` has not left the balancer
+//! The tester against the real balancer, whose replicas are processes. Where `make build` has not left the balancer
 //! beside the tools, these tests say so and pass.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+mod support;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// How long a balancer may take to have its replicas ready.
-const START: Duration = Duration::from_secs(30);
-
-/// Where nobody listens: a port of the system's.
-const NOWHERE: &str = "http://127.0.0.1:1";
-
-/// A balancer with three replicas, all ready; killed, and its replicas with it, when this is dropped.
-struct Balancer {
-    process: Child,
-    url: String,
-    admin_url: String,
-    _state: TempDir,
-}
-
-impl Balancer {
-    /// `None` where none is built.
-    fn start(arguments: &[&str]) -> Option<Self> {
-        let program = beside("ringkeeper");
-        if !program.exists() || !beside("ringkeeper-server").exists() {
-            eprintln!("SKIPPED: no balancer at {}: `make build` makes it", program.display());
-            return None;
-        }
-        let state = TempDir::new().expect("a temporary directory");
-        let mut process = Command::new(program)
-            .env_clear()
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--engine", "process"])
-            .arg("--state-dir")
-            .arg(state.path())
-            .args(arguments)
-            .current_dir(state.path()) // where no ringkeeper.toml is
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the balancer starts");
-        let log = BufReader::new(process.stderr.take().expect("piped"));
-        let mut balancer = Balancer { process, url: String::new(), admin_url: String::new(), _state: state };
-        balancer.admin_url_and_url_from(log);
-        balancer.wait_until_ready();
-        Some(balancer)
-    }
-
-    /// Reads the log until both addresses were in it, and then on, so that the balancer never waits for a reader.
-    fn admin_url_and_url_from(&mut self, log: impl BufRead + Send + 'static) {
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                let _nobody_listens_any_more = sender.send(line);
-            }
-        });
-        let deadline = Instant::now() + START;
-        while self.url.is_empty() || self.admin_url.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = lines.recv_timeout(left).expect("both addresses in the log");
-            if let Some((_, address)) = line.split_once("ready for requests address=") {
-                self.url = format!("http://{address}");
-            } else if let Some((_, address)) = line.split_once("ready for operators address=") {
-                self.admin_url = format!("http://{address}");
-            }
-        }
-    }
-
-    fn wait_until_ready(&self) {
-        let deadline = Instant::now() + START;
-        loop {
-            let status = json(&self.ringctl("-o json status"));
-            let replicas = status["replicas"].as_array().expect("replicas");
-            if replicas.len() == 3 && replicas.iter().all(|replica| replica["state"] == "ready") {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not ready: {status}");
-        }
-    }
-
-    fn ringctl(&self, line: &str) -> Output {
-        run(env!("CARGO_BIN_EXE_ringctl"), line, &self.url, &self.admin_url)
-    }
-
-    fn ringtest(&self, line: &str) -> Output {
-        run(env!("CARGO_BIN_EXE_ringtest"), line, &self.url, &self.admin_url)
-    }
-}
-
-impl Drop for Balancer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn beside(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_ringtest")).with_file_name(name)
-}
-
-fn run(program: &str, line: &str, url: &str, admin_url: &str) -> Output {
-    let mut command = Command::new(program);
-    command.env_clear().args(line.split(' ')).env("RINGCTL_URL", url).env("RINGCTL_ADMIN_URL", admin_url);
-    command.output().expect("the tool starts")
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("an exit code")
-}
-
-fn text(output: &Output) -> (i32, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-    (code(output), text(&output.stdout), text(&output.stderr))
-}
+use self::support::{Balancer, NOWHERE, code, json, run, text};
 
 #[test]
 fn ten_thousand_requests_over_64_connections_go_exactly_where_the_ring_sends_them() {
@@ -183,51 +67,14 @@ fn the_table_has_no_colour_where_it_is_not_read_on_a_terminal() {
 }
 
 #[test]
-fn the_client_changes_the_replicas_and_says_what_came_of_it() {
-    let Some(balancer) = Balancer::start(&[]) else { return };
-    let three = "3 replicas\n  Server-1\n  Server-2\n  Server-3";
-    assert_eq!(text(&balancer.ringctl("rep")), (0, three.to_owned(), String::new()));
-    let added = json(&balancer.ringctl("add 2 hello world -o json"));
-    assert_eq!(added["replicas"], serde_json::json!(["Server-1", "Server-2", "Server-3", "hello", "world"]));
-    let (code, _, error) = text(&balancer.ringctl("add 1 hello"));
-    assert!(code == 1 && error.contains("'hello'") && error.contains("nothing was changed"), "{error}");
-    assert_eq!(text(&balancer.ringctl("del 2 hello world")), (0, three.to_owned(), String::new()));
-    let (code, _, error) = text(&balancer.ringctl("rm 4"));
-    assert!(code == 1 && error.contains("only 3"), "{error}");
-}
-
-#[test]
-fn the_client_requests_what_the_replicas_serve() {
-    let Some(balancer) = Balancer::start(&[]) else { return };
-    let (code, answer, _) = text(&balancer.ringctl("home"));
-    assert!(code == 0 && answer.starts_with("Hello from Server: "), "{answer}");
-    assert_eq!(json(&balancer.ringctl("-o json home"))["status"], 200);
-    let (code, answer, error) = text(&balancer.ringctl("hello/world"));
-    assert!(code == 1 && answer.is_empty() && error.contains("/hello/world: 404"), "{answer} {error}");
-}
-
-#[test]
 fn without_a_balancer_the_tools_say_where_they_looked() {
-    for (program, line) in [
-        (env!("CARGO_BIN_EXE_ringctl"), "rep"),
-        (env!("CARGO_BIN_EXE_ringctl"), "status"),
-        (env!("CARGO_BIN_EXE_ringtest"), "run"),
-    ] {
-        let (code, _, error) = text(&run(program, line, NOWHERE, NOWHERE));
-        assert!(code == 3 && error.contains(NOWHERE) && error.contains("url"), "{code} {error}");
-    }
+    let (code, _, error) = text(&run(env!("CARGO_BIN_EXE_ringtest"), "run", NOWHERE, NOWHERE));
+    assert!(code == 3 && error.contains(NOWHERE) && error.contains("url"), "{code} {error}");
 }
 
 #[test]
 fn wrong_usage_has_its_own_exit_code() {
-    for (program, line) in [
-        (env!("CARGO_BIN_EXE_ringctl"), "add"),
-        (env!("CARGO_BIN_EXE_ringctl"), "add 0"),
-        (env!("CARGO_BIN_EXE_ringctl"), "two words"),
-        (env!("CARGO_BIN_EXE_ringctl"), "--url https://h rep"),
-        (env!("CARGO_BIN_EXE_ringtest"), "run -n 0"),
-        (env!("CARGO_BIN_EXE_ringtest"), "run --rate 0"),
-    ] {
-        assert_eq!(code(&run(program, line, NOWHERE, NOWHERE)), 2, "{line}");
+    for line in ["run -n 0", "run --rate 0"] {
+        assert_eq!(code(&run(env!("CARGO_BIN_EXE_ringtest"), line, NOWHERE, NOWHERE)), 2, "{line}");
     }
 }

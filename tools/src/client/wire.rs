@@ -25,6 +25,54 @@ pub(super) struct Change<'a> {
     pub hostnames: &'a [String],
 }
 
+/// Why `/v1` did nothing: problem details (RFC 9457).
+#[derive(Debug, Deserialize)]
+pub(super) struct Problem {
+    pub detail: String,
+}
+
+/// What `/v1/pools/{pool}/scale` takes.
+#[derive(Debug, Serialize)]
+pub(super) struct Scale {
+    pub replicas: u64,
+}
+
+/// What `/v1/pools/{pool}/replicas/{name}/weight` takes.
+#[derive(Debug, Serialize)]
+pub(super) struct Weighting {
+    pub weight: u32,
+}
+
+/// What `/v1/pools/{pool}/events` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// The number of the newest event that there is.
+    pub last: u64,
+}
+
+/// One thing that happened to a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number; it grows.
+    pub seq: u64,
+    /// When (RFC 3339).
+    pub at: String,
+    /// The replica.
+    pub name: String,
+    /// The life of it that it happened in.
+    #[serde(default)]
+    pub instance: String,
+    /// `added`, `ready`, `died`, `refused`, `removed`, `gone` or `reweighted`.
+    pub kind: String,
+    /// What happened, in words.
+    pub text: String,
+    /// The last lines of the instance's log, where they say why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+}
+
 /// What `/v1/pools/{pool}` answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pool {
@@ -57,14 +105,14 @@ pub struct RingSpec {
     pub slack: f64,
 }
 
-/// One replica.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One replica. What a balancer does not tell is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {
     /// Its name.
     pub name: String,
     /// Its number on the ring.
     pub number: u16,
-    /// `starting`, `ready`, `down` or `leaving`.
+    /// `starting`, `ready`, `down`, `crash-looping` or `leaving`.
     pub state: String,
     /// Why it is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +126,39 @@ pub struct Replica {
     pub address: Option<String>,
     /// How many instances came before this one.
     pub restarts: u32,
+    /// How much of the ring it gets, in comparison with the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u8>,
+    /// Whether it was ever ready, so that it has its place on the ring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_ring: Option<bool>,
+    /// The requests that it has at this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u64>,
+    /// The requests since its instance started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// How the instance before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_exit: Option<Exit>,
+}
+
+/// How an instance ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// In words.
+    pub reason: String,
+    /// Its exit code, where one is known.
+    #[serde(default)]
+    pub code: Option<i32>,
+    /// Whether the kernel ended it for want of memory.
+    #[serde(default)]
+    pub oom: bool,
+    /// When it was noticed (RFC 3339).
+    pub at: String,
+    /// The last lines of its log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }
 
 impl Replica {
@@ -89,6 +170,13 @@ impl Replica {
     /// Whether it was removed and only finishes what it has.
     pub fn is_leaving(&self) -> bool {
         self.state == "leaving"
+    }
+
+    /// Whether it has its place on the ring: who was ever ready and does not leave. Of a balancer that does not tell, who
+    /// is not starting for the first time.
+    pub fn is_on_ring(&self) -> bool {
+        let told = self.on_ring.unwrap_or(self.is_ready() || self.restarts > 0 || self.state != "starting");
+        told && !self.is_leaving()
     }
 }
 
@@ -105,5 +193,17 @@ mod tests {
         let pool: Pool = serde_json::from_str(text).expect("a pool");
         assert_eq!((pool.epoch, pool.ring.placement.as_str()), (4, "9"));
         assert!(pool.replicas[0].is_ready() && !pool.replicas[0].is_leaving());
+        assert_eq!((pool.replicas[0].weight, pool.replicas[0].requests), (None, None));
+    }
+
+    #[test]
+    fn on_the_ring_is_who_the_balancer_says_or_who_was_ready_once() {
+        let on_ring = |state: &str, restarts, told| {
+            Replica { state: state.into(), restarts, on_ring: told, ..Replica::default() }.is_on_ring()
+        };
+        assert!(on_ring("ready", 0, None) && on_ring("starting", 1, None) && on_ring("down", 0, None));
+        assert!(!on_ring("starting", 0, None) && !on_ring("leaving", 3, None));
+        assert!(!on_ring("crash-looping", 9, Some(false)) && on_ring("starting", 0, Some(true)));
+        assert!(!on_ring("leaving", 0, Some(true)));
     }
 }

@@ -1,15 +1,33 @@
-//! What can be typed.
+//! What can be typed: to start the client, and on a line of its shell.
 
+use std::{path::PathBuf, time::Duration};
+
+use clap::builder::styling::{AnsiColor, Styles};
 use ringkeeper_tools::base::Base;
+
+use super::command::Command;
 
 /// The port of a balancer's host where operators connect.
 const ADMIN_PORT: u16 = 5001;
 
+/// The shortest pause between two looks.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
 /// Ask a running balancer: its replicas, more or fewer of them, how they are, or any path that they serve.
+///
+/// Without a command it starts a shell with history and completion.
 #[derive(clap::Parser, Debug)]
 #[command(
     name = "ringctl",
     version,
+    styles = STYLES,
+    subcommand_value_name = "COMMAND|PATH",
     after_help = "Any other word is a path to request: `ringctl hello/world`.\n\n\
                   Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no balancer reached."
 )]
@@ -26,54 +44,60 @@ pub struct Args {
     /// Where operators connect [default: port 5001 of the host of --url]
     #[arg(long, value_name = "URL", env = "RINGCTL_ADMIN_URL", global = true)]
     admin_url: Option<Base>,
-    /// How to print the answer
-    #[arg(short, long, value_name = "FORMAT", default_value = "text", global = true)]
-    pub output: OutputFormat,
+    /// The token of the control API
+    #[arg(long, value_name = "TOKEN", env = "RINGCTL_TOKEN", hide_env_values = true, global = true)]
+    pub token: Option<String>,
+    /// A file that holds the token [default: ~/.config/ringctl/token, if there]
+    #[arg(long, value_name = "FILE", env = "RINGCTL_TOKEN_FILE", global = true)]
+    pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do; without it, a shell.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// A line of the shell.
+#[derive(clap::Parser, Debug)]
+#[command(
+    name = "ringctl",
+    no_binary_name = true,
+    styles = STYLES,
+)]
+pub struct Line {
+    #[command(flatten)]
+    pub options: Options,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
+/// How to do it and how to say it.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Options {
+    /// How to print the answer [default: text]
+    #[arg(short, long, value_name = "FORMAT", global = true)]
+    pub output: Option<Format>,
+    /// Print bare names where there are names, and nothing for what is done
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Look again and again, this much apart [default: 1s]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1s",
+          value_parser = pause, global = true)]
+    pub watch: Option<Duration>,
+    /// The pool of replicas that it is about [default: default]
+    #[arg(long, value_name = "POOL", global = true)]
+    pub pool: Option<String>,
+}
+
 /// How an answer is printed.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputFormat {
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
     /// For people
+    #[default]
     Text,
     /// For programs: one line of JSON
     Json,
-}
-
-/// What to do.
-#[derive(clap::Subcommand, Debug)]
-pub enum Command {
-    /// List the replicas
-    Rep,
-    /// Request /home, which every replica answers
-    Home,
-    /// Add N replicas; those without a NAME get one
-    Add {
-        /// How many
-        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-        n: u64,
-        /// Their names, at most N
-        #[arg(value_name = "NAME")]
-        names: Vec<String>,
-    },
-    /// Remove N replicas: those with a NAME, the rest at random
-    #[command(visible_alias = "del")]
-    Rm {
-        /// How many
-        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-        n: u64,
-        /// Their names, at most N
-        #[arg(value_name = "NAME")]
-        names: Vec<String>,
-    },
-    /// Show how each replica is
-    Status,
-    /// A path to request.
-    #[command(external_subcommand)]
-    Path(Vec<String>),
 }
 
 impl Args {
@@ -81,6 +105,33 @@ impl Args {
     pub fn admin_url(&self) -> Base {
         self.admin_url.clone().unwrap_or_else(|| self.url.with_port(ADMIN_PORT))
     }
+}
+
+impl Options {
+    /// How the answer is printed.
+    pub fn format(&self) -> Format {
+        self.output.unwrap_or_default()
+    }
+
+    /// Whether another pool than the default one is meant, which alone `/rep`, `/add` and `/rm` are about.
+    pub fn names_another_pool(&self) -> bool {
+        self.pool.as_ref().is_some_and(|pool| pool != "default")
+    }
+
+    /// These, where they say something, else what `usual` says.
+    pub fn or(self, usual: &Options) -> Options {
+        Options {
+            output: self.output.or(usual.output),
+            quiet: self.quiet || usual.quiet,
+            watch: self.watch.or(usual.watch),
+            pool: self.pool.or_else(|| usual.pool.clone()),
+        }
+    }
+}
+
+fn pause(text: &str) -> Result<Duration, String> {
+    let pause = humantime::parse_duration(text).map_err(|error| format!("{error}, such as 500ms or 2s"))?;
+    if pause < SHORTEST { Err("100ms is the shortest".into()) } else { Ok(pause) }
 }
 
 #[cfg(test)]
@@ -94,20 +145,24 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definitions_are_sound() {
         Args::command().debug_assert();
+        Line::command().debug_assert();
     }
 
     #[test]
-    fn the_originals_words_work_as_typed() {
-        let names = |names: &[String]| names.join(" ");
-        assert!(matches!(parse("ringctl add 5 hello world").command,
-            Command::Add { n: 5, names: given } if names(&given) == "hello world"));
-        assert!(matches!(parse("ringctl del 5 hello world").command,
-            Command::Rm { n: 5, names: given } if names(&given) == "hello world"));
-        assert!(
-            matches!(parse("ringctl hello/world").command, Command::Path(words) if words == ["hello/world"])
-        );
+    fn without_a_command_there_is_none() {
+        assert!(Args::try_parse_from(["ringctl"]).expect("a shell").command.is_none());
+    }
+
+    #[test]
+    fn the_originals_words_work_as_typed_in_the_shell_and_out_of_it() {
+        for words in ["rep", "home", "add 5 hello world", "del 5 hello world", "hello/world"] {
+            let line = Line::try_parse_from(words.split(' ')).expect(words).command;
+            let args = parse(&format!("ringctl {words}")).command.expect("a command");
+            assert_eq!(line, args, "{words}");
+        }
+        assert_eq!(parse("ringctl hello/world").command, Some(Command::Path(vec!["hello/world".to_owned()])));
     }
 
     #[test]
@@ -115,5 +170,28 @@ mod tests {
         assert_eq!(parse("ringctl --url http://lb:80 rep").admin_url().to_string(), "http://lb:5001");
         let said = "ringctl rep --url http://lb:80 --admin-url lb:9";
         assert_eq!(parse(said).admin_url().to_string(), "http://lb:9");
+    }
+
+    #[test]
+    fn a_lines_options_come_before_the_shells() {
+        let usual = parse("ringctl -o json --pool web").options;
+        let line = Line::try_parse_from(["status", "-o", "text", "--watch=2s"]).expect("a line");
+        let options = line.options.or(&usual);
+        assert_eq!((options.format(), options.pool.as_deref()), (Format::Text, Some("web")));
+        assert_eq!(options.watch, Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_watch_has_a_pause() {
+        assert_eq!(parse("ringctl rep --watch").options.watch, Some(Duration::from_secs(1)));
+        for bad in ["--watch=1ms", "--watch=x", "--watch=-1s"] {
+            assert!(Args::try_parse_from(["ringctl", "rep", bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn help_does_not_show_a_token() {
+        let help = Args::command().render_long_help().to_string();
+        assert!(help.contains("RINGCTL_TOKEN]"), "{help}");
     }
 }

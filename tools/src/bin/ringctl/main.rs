@@ -1,116 +1,85 @@
-//! The client of a running balancer.
+//! The client of a running balancer: one command, or a shell.
+//!
+//! In reading order: `args` and `command` are what can be typed, `session` does it, `change`, `watch`, `follow` and
+//! `doctor` are what takes longer than a call, `layout`, `standing` and `explanation` are what is computed from answers,
+//! `show` puts it into words, `failure` says what went wrong and what to try next, `shell` reads lines.
 
 mod args;
+mod change;
+mod command;
+mod doctor;
+mod explanation;
+mod failure;
+mod follow;
+mod layout;
+mod meant;
+mod place;
+mod screen;
+mod session;
+mod shell;
 mod show;
+mod spinner;
+mod standing;
+mod token;
+mod watch;
 
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::Context;
 use clap::Parser;
-use ringkeeper_tools::client::{Answer, Client, ClientError};
+use ringkeeper_tools::client::Client;
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
 
-use self::args::{Args, Command, OutputFormat};
+use self::{
+    args::{Args, Options},
+    command::Command,
+    failure::{Failure, REFUSED, USAGE},
+    session::Session,
+};
 
-/// What a script can tell by the exit code; 2, a usage error, is clap's.
-const REFUSED: u8 = 1;
-const USAGE: u8 = 2;
-const UNREACHABLE: u8 = 3;
+/// Ended from outside, as shells count it.
+const TERMINATED: u8 = 143;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let args = Args::parse();
-    match execute(&args).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { error, hint, code }) => {
-            eprintln!("error: {error:#}");
-            if let Some(hint) = hint {
-                eprintln!("  {hint}");
-            }
-            ExitCode::from(code)
+    let done = client(&args).and_then(|client| {
+        let session = Session::new(client);
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::output)?;
+        match &args.command {
+            Some(command) => runtime.block_on(once(session, command, &args.options)).map(|()| 0),
+            None => shell::run(runtime, session, args.options)
+                .map_err(|error| Failure::new(REFUSED, error, "`ringctl help` lists the commands")),
+        }
+    });
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.tell(ToOwned::to_owned);
+            ExitCode::from(failure.code)
         }
     }
 }
 
-/// Why a command has not done what it was to do, and what to try next.
-struct Failure {
-    error: anyhow::Error,
-    hint: Option<String>,
-    code: u8,
-}
-
-async fn execute(args: &Args) -> Result<(), Failure> {
+fn client(args: &Args) -> Result<Client, Failure> {
+    let usage =
+        |error| Failure::new(USAGE, error, "--token-file names a file that holds nothing but the token");
+    let token = token::find(args.token.as_deref(), args.token_file.as_deref(), place::token().as_deref())
+        .map_err(usage)?;
     let client = Client::new(args.url.clone(), args.admin_url());
-    let failed = |error| failure(error, args);
-    let text = match &args.command {
-        Command::Rep => show::replicas(&client.rep().await.map_err(failed)?, args.output),
-        Command::Add { n, names } => {
-            show::replicas(&client.add(*n, names).await.map_err(failed)?, args.output)
-        }
-        Command::Rm { n, names } => show::replicas(&client.rm(*n, names).await.map_err(failed)?, args.output),
-        Command::Status => show::pool(&client.pool().await.map_err(failed)?, args.output),
-        Command::Home => answer(&client, "home", args).await?,
-        Command::Path(words) => match words.as_slice() {
-            [path] => answer(&client, path, args).await?,
-            words => return Err(several_words(words)),
-        },
-    };
-    show::print(&text).map_err(|error| Failure { error: error.into(), hint: None, code: REFUSED })
-}
-
-/// What the replicas answer to this path.
-async fn answer(client: &Client, path: &str, args: &Args) -> Result<String, Failure> {
-    let answer = client.get(path).await.map_err(|error| failure(error, args))?;
-    if answer.status.is_success() {
-        return Ok(show::answer(&answer, args.output));
+    match token {
+        Some(token) => client.with_token(&token).context("the token cannot be sent").map_err(usage),
+        None => Ok(client),
     }
-    if args.output == OutputFormat::Json {
-        show::print(&show::answer(&answer, args.output)).ok(); // the error stands on stderr all the same
+}
+
+/// One command. Told to end, it leaves the terminal as it was.
+async fn once(mut session: Session, command: &Command, options: &Options) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::output)?;
+    tokio::select! {
+        done = session.run(command, options) => done,
+        _ = terminate.recv() => Err(Failure { code: TERMINATED, ..Failure::interrupted(command.changes()) }),
     }
-    Err(not_served(&answer, path))
-}
-
-fn not_served(answer: &Answer, path: &str) -> Failure {
-    let message = answer.message().unwrap_or_else(|| String::from_utf8_lossy(&answer.body).trim().to_owned());
-    let hint = match answer.status.as_u16() {
-        400 | 404 => "`ringctl home` requests what every replica serves; `ringctl help` lists the commands",
-        _ => "`ringctl status` says how the replicas are",
-    };
-    let path = path.strip_prefix('/').unwrap_or(path);
-    let error = match message.as_str() {
-        "" => anyhow!("/{path}: {}", answer.status),
-        message => anyhow!("/{path}: {}: {message}", answer.status),
-    };
-    Failure { error, hint: Some(hint.to_owned()), code: REFUSED }
-}
-
-fn several_words(words: &[String]) -> Failure {
-    let hint = match words.iter().skip(1).any(|word| word.starts_with('-')) {
-        true => format!("options stand before a path: ringctl {} {}", words[1..].join(" "), words[0]),
-        false => "a path is one word; `ringctl help` lists the commands".to_owned(),
-    };
-    Failure { error: anyhow!("'{}' is no command", words.join(" ")), hint: Some(hint), code: USAGE }
-}
-
-fn failure(error: ClientError, args: &Args) -> Failure {
-    let admin = matches!(args.command, Command::Status);
-    let (hint, code) = match &error {
-        ClientError::Unreachable { .. } | ClientError::Foreign { .. } => {
-            let (flag, variable) =
-                if admin { ("--admin-url", "RINGCTL_ADMIN_URL") } else { ("--url", "RINGCTL_URL") };
-            (format!("start one with `make`, or say where it is with {flag} or {variable}"), UNREACHABLE)
-        }
-        ClientError::Broken { .. } => {
-            ("whether it was done is not known: `ringctl rep` shows the replicas".to_owned(), UNREACHABLE)
-        }
-        ClientError::Refused { .. } if admin => {
-            (format!("is {} where operators connect? --admin-url says where", args.admin_url()), REFUSED)
-        }
-        ClientError::Refused { status, .. } if status.is_server_error() => {
-            ("`ringctl status` says how the replicas are".to_owned(), REFUSED)
-        }
-        ClientError::Refused { .. } => {
-            ("nothing was changed; `ringctl rep` shows the replicas".to_owned(), REFUSED)
-        }
-    };
-    Failure { error: error.into(), hint: Some(hint), code }
 }

@@ -1,0 +1,129 @@
+//! Where the requests with a key go, and why. Pure.
+
+use ringkeeper::ring;
+use ringkeeper_tools::client::Replica;
+use serde::Serialize;
+
+use super::layout::Layout;
+
+/// Where requests with a key go.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The key as it was given.
+    pub key: String,
+    /// The request's id, which the key stands for.
+    pub id: u64,
+    /// Whether the id is the number that the key shows, and no hash of it.
+    pub literal: bool,
+    /// The slot that the id falls into.
+    pub slot: u32,
+    /// How many slots there are.
+    pub slots: u32,
+    /// Who gets the requests; `None` where nobody is ready.
+    pub replica: Option<String>,
+    /// Everyone on the ring, in the order in which they are tried.
+    pub route: Vec<Stop>,
+    /// Who is wanted and not on the ring, since it was never ready.
+    pub not_on_ring: Vec<String>,
+}
+
+/// One that a request may try.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stop {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub number: u16,
+    /// Its state.
+    pub state: String,
+    /// Why it is in that state, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it is to these requests.
+    pub part: Part,
+}
+
+/// What a replica is to the requests with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// It would come earlier, but takes no requests.
+    Skipped,
+    /// It gets them.
+    Takes,
+    /// It gets them if all before it are away.
+    Next,
+}
+
+impl Explanation {
+    /// Of this key on this ring.
+    pub fn of(key: &str, layout: &Layout) -> Self {
+        let id = ring::id_of_key(key.as_bytes());
+        let mut taken = None;
+        let route = layout.route(id).map(|replica| stop(replica, &mut taken)).collect();
+        Explanation {
+            key: key.to_owned(),
+            id,
+            literal: key.bytes().all(|byte| byte.is_ascii_digit()) && key.parse() == Ok(id),
+            slot: layout.ring().slot(id),
+            slots: layout.ring().spec().slots,
+            route,
+            replica: taken,
+            not_on_ring: layout.waiting().iter().map(|replica| replica.name.clone()).collect(),
+        }
+    }
+}
+
+fn stop(replica: &Replica, taken: &mut Option<String>) -> Stop {
+    let part = match (&taken, replica.is_ready()) {
+        (_, false) => Part::Skipped,
+        (None, true) => Part::Takes,
+        (Some(_), true) => Part::Next,
+    };
+    if part == Part::Takes {
+        *taken = Some(replica.name.clone());
+    }
+    let reason = replica.reason.clone().filter(|_| part == Part::Skipped);
+    Stop { name: replica.name.clone(), number: replica.number, state: replica.state.clone(), reason, part }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::layout::tests::pool;
+
+    /// The key 132574 among three, of whom its first choice is down.
+    pub fn explanation() -> Explanation {
+        let mut pool = pool("xxh3", &["ready", "ready", "ready", "starting"]);
+        let first = Explanation::of("132574", &Layout::of(&pool).expect("a ring")).route[0].number;
+        let replica = &mut pool.replicas[usize::from(first) - 1];
+        replica.state = "down".into();
+        replica.reason = Some("exited with code 1".into());
+        Explanation::of("132574", &Layout::of(&pool).expect("a ring"))
+    }
+
+    #[test]
+    fn the_next_one_takes_what_is_skipped() {
+        let explanation = explanation();
+        let parts: Vec<_> = explanation.route.iter().map(|stop| stop.part).collect();
+        assert_eq!(parts, [Part::Skipped, Part::Takes, Part::Next]);
+        assert_eq!(explanation.route[0].reason.as_deref(), Some("exited with code 1"));
+        assert_eq!(explanation.replica.as_ref(), Some(&explanation.route[1].name));
+        assert_eq!(explanation.not_on_ring, ["Server-4"]);
+    }
+
+    #[test]
+    fn digits_are_an_id_and_words_are_hashed() {
+        let layout = Layout::of(&pool("xxh3", &["ready"])).expect("a ring");
+        let number = Explanation::of("132574", &layout);
+        assert_eq!((number.id, number.literal), (132_574, true));
+        let word = Explanation::of("user-77", &layout);
+        assert!(!word.literal && word.id == ring::id_of_key(b"user-77"));
+    }
+
+    #[test]
+    fn nobody_ready_means_nobody() {
+        let layout = Layout::of(&pool("prime", &["down", "down"])).expect("a ring");
+        assert_eq!(Explanation::of("1", &layout).replica, None);
+    }
+}

@@ -1,0 +1,59 @@
+//! The names that the balancer knows at this moment.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use ringkeeper_tools::client::Client;
+use tokio::{runtime::Runtime, time::timeout};
+
+use super::completion::Names;
+
+/// Who presses Tab does not wait longer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Names that were just asked for are not asked for again.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Asks the balancer for names, when they are needed.
+pub struct Live {
+    runtime: Rc<Runtime>,
+    client: Client,
+    known: RefCell<Option<(Instant, Names)>>,
+}
+
+impl Live {
+    /// Of this client's balancer.
+    pub fn new(runtime: Rc<Runtime>, client: Client) -> Self {
+        Live { runtime, client, known: RefCell::default() }
+    }
+
+    /// The names; none, or those of before, where the balancer does not answer at once.
+    pub fn names(&self) -> Names {
+        let mut known = self.known.borrow_mut();
+        if let Some((at, names)) = &*known
+            && at.elapsed() < FRESH
+        {
+            return names.clone();
+        }
+        let asked = self.runtime.block_on(async { timeout(PATIENCE, self.ask()).await.ok().flatten() });
+        if let Some(names) = asked {
+            *known = Some((Instant::now(), names));
+        }
+        known.as_ref().map(|(_, names)| names.clone()).unwrap_or_default()
+    }
+
+    async fn ask(&self) -> Option<Names> {
+        if let Ok(pool) = self.client.pool().await {
+            let rows = pool.replicas.into_iter().filter(|replica| !replica.is_leaving());
+            return Some(Names {
+                replicas: rows.map(|replica| replica.name).collect(),
+                pools: vec![pool.pool],
+            });
+        }
+        let replicas = self.client.rep().await.ok()?.replicas; // where the admin port is out of reach
+        Some(Names { replicas, pools: Vec::new() })
+    }
+}
