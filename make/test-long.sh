@@ -7,3 +7,13 @@ cargo_settings
 # shellcheck disable=SC2086 # flags are words
 RINGKEEPER_SCHEDULES=10000..60000 cargo test $cargo_flags -p ringkeeper --lib simulation
 tests/builder-image.sh
+
+# Outage after outage, and five hundred kills, in Docker.
+docker_answers || fail "no Docker engine answers ($docker_says): the rest needs one"
+tag=test-long-$$
+trap 'docker rmi -f "ringkeeper:$tag" "ringkeeper-server:$tag" >/dev/null 2>&1 || true' EXIT
+trap 'exit 130' INT TERM HUP
+make/images.sh "$tag" --label "ringkeeper.test=$tag"
+export RINGKEEPER_TEST_DOCKER=1 RINGKEEPER_TEST_IMAGE="ringkeeper-server:$tag" RINGKEEPER_TEST_BALANCER="ringkeeper:$tag"
+# shellcheck disable=SC2086
+cargo test $cargo_flags -p ringkeeper --test docker -- --ignored

@@ -24,6 +24,8 @@ pub enum What {
     Ready,
     /// It died, or is taken for dead; another instance takes its place.
     Died(Death),
+    /// Somebody else runs it, and it does not answer.
+    Silent(Death),
     /// The engine would not start it.
     StartRefused(String),
     /// It left the desired set and finishes what it has.
@@ -60,6 +62,7 @@ impl What {
             What::StartRefused(_) => "refused",
             What::Removed => "removed",
             What::Gone => "gone",
+            What::Silent(_) => "silent",
             What::Reweighted(_) => "reweighted",
         }
     }
@@ -87,6 +90,7 @@ impl fmt::Display for What {
             What::Added => f.write_str("added"),
             What::Ready => f.write_str("ready"),
             What::Died(death) => write!(f, "dead, replacing it: {death}"),
+            What::Silent(death) => write!(f, "no requests until it answers again: {death}"),
             What::StartRefused(why) => write!(f, "could not be started: {why}"),
             What::Removed => f.write_str("leaving"),
             What::Gone => f.write_str("gone"),

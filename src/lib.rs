@@ -22,7 +22,7 @@ pub mod ring;
 pub mod table;
 /// What this process may use of the system.
 pub mod limits;
-/// What runs replicas: Docker, child processes.
+/// What runs replicas: Docker, child processes, somebody else.
 pub mod engine;
 /// Keeps the desired replicas alive.
 pub mod fleet;

@@ -70,7 +70,10 @@ fn execute() -> anyhow::Result<()> {
     match cli.command {
         None => serve(config(cli.serve, &settings)?),
         Some(Command::Serve(args)) => serve(config(*args, &settings)?),
-        Some(Command::Down(args)) => take_down(config(*args, &settings)?),
+        Some(Command::Down(args)) => {
+            let upstream = Vec::new(); // what is stored is taken down, whatever is configured now
+            take_down(config(Args { upstream, ..*args }, &settings)?)
+        }
         Some(Command::Doctor(args)) => {
             runtime()?.block_on(doctor::run(config(*args, &settings)?, &mut stdout().lock()))
         }

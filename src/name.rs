@@ -1,12 +1,16 @@
 //! What things are called: the words that every module shares. Pure.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
-/// The name of a replica: container name, hostname and network alias in one.
+/// The name of a replica.
 ///
-/// 2 to 63 of `[A-Za-z0-9-]` with no hyphen at either end, so that it is a DNS label (RFC 1123, section 2.1) and
-/// can neither be read as a path nor as an option. Case is kept, but names that differ only in case are equal,
-/// as they are to DNS.
+/// Of one that Ringkeeper starts: container name, hostname and network alias in one. It has 2 to 63 of `[A-Za-z0-9-]` with no hyphen at either end, so that it is a DNS label (RFC 1123, section 2.1) and
+/// can neither be read as a path nor as an option. Of one that somebody else starts: its address, which only
+/// [`Name::of_address`] makes. Case is kept, but names that differ only in case are equal, as they are to DNS.
 #[derive(Clone, Debug)]
 pub struct Name(Box<str>);
 
@@ -22,13 +26,61 @@ pub enum NameError {
     /// A hyphen at an end.
     #[error("a name neither starts nor ends with a hyphen")]
     Hyphen,
+    /// An address without a port.
+    #[error("an address is HOST:PORT, such as 10.0.0.5:8080 or db.internal:9000")]
+    NoPort,
+    /// An address with more than host and port.
+    #[error("an address is HOST:PORT alone, without a scheme, a user or a path")]
+    Decorated,
+    /// An address whose port is none.
+    #[error("the port of an address is a number from 1 to 65535")]
+    Port,
+    /// An address whose host is none.
+    #[error("the host of an address is an IPv4 address, an IPv6 address in brackets, or a DNS name")]
+    Host,
 }
 
 impl Name {
+    /// The name of a replica that is started elsewhere: `HOST:PORT`, where the host is an IPv4 address, an IPv6 address
+    /// in brackets or a DNS name. One address has one name: that of an IPv6 address is its shortest (RFC 5952).
+    pub fn of_address(text: &str) -> Result<Self, NameError> {
+        if text.contains(['/', '@']) {
+            return Err(NameError::Decorated);
+        }
+        let (host, port) = text.rsplit_once(':').filter(|_| !text.ends_with(']')).ok_or(NameError::NoPort)?;
+        let number = port.parse::<u16>().ok().filter(|number| number.to_string() == port && *number > 0);
+        let number = number.ok_or(NameError::Port)?;
+        match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(v6) => {
+                let v6: Ipv6Addr = v6.parse().map_err(|_| NameError::Host)?;
+                Ok(Name(format!("[{v6}]:{number}").into()))
+            }
+            None if is_host(host) => Ok(Name(text.into())),
+            None => Err(NameError::Host),
+        }
+    }
+
     /// The name as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether this is an IPv4 address or a DNS name, which may have underscores as those of containers do. What ends in a
+/// number is an address or nothing.
+fn is_host(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let last = name.rsplit('.').next().unwrap_or_default();
+    if last.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse::<Ipv4Addr>().is_ok();
+    }
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 impl FromStr for Name {
@@ -186,6 +238,51 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<Name>().unwrap_err(), why, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_a_port_and_has_one_name() {
+        let name = |text: &str| Name::of_address(text).map(|name| name.to_string());
+        for good in
+            ["10.0.0.5:8080", "db.internal:9000", "[::1]:80", "web_1:1", "LocalHost:65535", "a.b.:80", "x:80"]
+        {
+            assert_eq!(name(good).as_deref(), Ok(good));
+        }
+        assert_eq!(name("[0:0:0:0:0:0:0:1]:80").as_deref(), Ok("[::1]:80"));
+        assert_eq!(Name::of_address("DB:80"), Name::of_address("db:80"));
+        for (bad, why) in [
+            ("", NameError::NoPort),
+            ("host", NameError::NoPort),
+            ("[::1]", NameError::NoPort),
+            ("host:", NameError::Port),
+            ("host:0", NameError::Port),
+            ("host:99999", NameError::Port),
+            ("host:+80", NameError::Port),
+            ("host:080", NameError::Port),
+            ("host:http", NameError::Port),
+            ("host:80 ", NameError::Port),
+            (":80", NameError::Host),
+            ("::1:80", NameError::Host),
+            ("[::g]:80", NameError::Host),
+            ("[10.0.0.5]:80", NameError::Host),
+            ("256.0.0.1:80", NameError::Host),
+            ("1.2.3:80", NameError::Host),
+            ("a b:80", NameError::Host),
+            ("-a:80", NameError::Host),
+            ("a..b:80", NameError::Host),
+            (".:80", NameError::Host),
+            ("h\u{f6}st:80", NameError::Host),
+            ("a,b:80", NameError::Host),
+            ("a\0:80", NameError::Host),
+            (&format!("{}:80", "x".repeat(64)), NameError::Host),
+            (&format!("{}x:80", "x.".repeat(127)), NameError::Host),
+            ("http://x:80", NameError::Decorated),
+            ("user@host:80", NameError::Decorated),
+            ("host:80/path", NameError::Decorated),
+        ] {
+            assert_eq!(name(bad), Err(why), "{bad}");
+        }
+        assert!("10.0.0.5:8080".parse::<Name>().is_err(), "no name for a container");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
     engine::{
         Engine, Kind,
         docker::{self, DockerEngine},
+        fixed::FixedEngine,
         process::ProcessEngine,
     },
     fleet::{self, Desired, Fleet, Handle, Store, Stored},
@@ -55,7 +56,7 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
         prepared = prepare(&config, &store) => prepared?,
         () = &mut stop => return Ok(()),
     };
-    config.check_engine(engine.kind())?;
+    let probe = config.probe(engine.kind())?.probe();
     if engine.kind() == Kind::Docker {
         docker::check_image(&config.docker).await?;
     }
@@ -65,7 +66,7 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
     let nudge = Arc::new(Notify::new());
     let parts = fleet::Parts {
         engine,
-        probe: config.probe.probe(),
+        probe,
         store,
         desired,
         published: published.clone(),
@@ -119,12 +120,24 @@ pub async fn prepare(config: &Config, store: &Store) -> anyhow::Result<(Arc<dyn 
     }
     let desired = match stored {
         Some(Stored { mut desired, .. }) => {
-            desired.reconfigure(config.fleet.replicas, rng.random_range(0..1000), &mut rng);
+            reconfigure(&mut desired, engine.kind(), config, &mut rng);
             desired
+        }
+        None if !engine.kind().owns_instances() => {
+            Desired::of_addresses(Owner::from_bits(rng.random()), &config.upstreams, &mut rng)
         }
         None => Desired::fresh(Owner::from_bits(rng.random()), config.fleet.replicas, &mut rng),
     };
     Ok((engine, desired))
+}
+
+/// Has a stored set follow a configuration that changed. One that names no upstreams says nothing of them.
+fn reconfigure(desired: &mut Desired, engine: Kind, config: &Config, rng: &mut StdRng) {
+    if engine.owns_instances() {
+        desired.reconfigure(config.fleet.replicas, rng.random_range(0..1000), rng);
+    } else if !config.upstreams.is_empty() {
+        desired.follow(&config.upstreams, rng);
+    }
 }
 
 fn other_engine(stored: &Stored, asked: Kind, state_dir: &Path) -> String {
@@ -154,6 +167,7 @@ async fn open_engine(
             tokio::time::sleep(ENGINE_RETRY).await;
         },
         Some(Kind::Process) => Ok(of_process()),
+        Some(Kind::Fixed) => Ok(Arc::new(FixedEngine::new())),
         None => match docker::connect().await {
             Ok(client) => Ok(of_docker(client)),
             Err(error) => {

@@ -18,7 +18,7 @@ use futures_util::future::{BoxFuture, FutureExt, ready};
 use ringkeeper::{
     engine::{
         Engine, EngineError, Instance, Launch,
-        docker::{Config, DockerEngine, Limits, connect},
+        docker::{Config, DockerEngine, Given, Limits, Pulling, connect},
     },
     fleet::HttpProbe,
 };
@@ -89,7 +89,9 @@ async fn engine(deployment: &str, image: &str) -> Arc<DockerEngine> {
     let config = Config {
         deployment: deployment.parse().unwrap(),
         image: image.to_owned(),
-        port: 5000,
+        port: Some(5000),
+        pulling: Pulling::default(),
+        given: Given::default(),
         limits: Limits {
             drop_capabilities: true,
             no_new_privileges: true,
@@ -273,7 +275,7 @@ fn a_missing_image_is_an_error_that_names_it() {
         let engine = engine(&containers.deployment, "no-such-image-here:at-all").await;
         let refused = engine.start(&containers.launch(1)).await.unwrap_err();
         assert!(
-            matches!(&refused, EngineError::ImageMissing { image } if image == "no-such-image-here:at-all"),
+            matches!(&refused, EngineError::ImageMissing { image, .. } if image == "no-such-image-here:at-all"),
             "{refused}"
         );
     });

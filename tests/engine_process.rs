@@ -32,7 +32,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn engine(program: &str) -> Arc<ProcessEngine> {
-    let config = Config { command: vec![program.to_owned()], stop_timeout: STOP_TIMEOUT };
+    let config = Config { command: vec![program.to_owned()], env: Vec::new(), stop_timeout: STOP_TIMEOUT };
     Arc::new(ProcessEngine::new(config))
 }
 
@@ -111,6 +111,20 @@ fn a_missing_program_is_an_error_that_names_it() {
             matches!(&refused, EngineError::ProgramMissing { program, .. } if program == "/no/such/program")
         );
         assert!(find(&*engine, &launch).await.is_none());
+    });
+}
+
+#[test]
+fn a_child_finds_what_it_is_given_and_its_own_port() {
+    runtime().block_on(async {
+        let env = ["GREETING=a, b", "PORT=1"].map(|text| text.parse().unwrap()).to_vec();
+        let config = Config { command: vec![server()], env, stop_timeout: STOP_TIMEOUT };
+        let engine = Arc::new(ProcessEngine::new(config));
+        let launch = <dyn Harness>::launch(&Processes(engine.clone()), 1);
+        engine.start(&launch).await.unwrap();
+        let child = pid(&one(&*engine, &launch).await); // found by its port
+        let environment = std::fs::read(format!("/proc/{}/environ", child.as_raw_nonzero())).unwrap();
+        assert!(environment.split(|byte| *byte == 0).any(|variable| variable == b"GREETING=a, b"));
     });
 }
 

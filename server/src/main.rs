@@ -1,12 +1,13 @@
 //! The sample replica: `GET /home` says which server answered, `GET /heartbeat` that it lives.
 //!
 //! Environment: `PORT` (5000; 0 takes a free one), `BIND` (0.0.0.0), `SERVER_ID`. An empty value counts as not set.
+//! `ringkeeper-server check` asks the one that listens on `PORT` for its heartbeat: a HEALTHCHECK where there is no shell.
 //! SIGTERM and SIGINT end it cleanly, also as process 1 of a container. Exit codes: 0 stopped, 1 could not serve or
-//! had to drop requests, 2 bad setting.
+//! had to drop requests (or, for `check`, no answer), 2 bad setting.
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     process::ExitCode,
     time::Duration,
 };
@@ -17,7 +18,8 @@ use axum::{
 use bytes::Bytes;
 use serde_json::json;
 use tokio::{
-    net::TcpListener,
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
@@ -26,9 +28,16 @@ use tokio::{
 /// or Docker kills.
 const DRAIN: Duration = Duration::from_secs(4);
 
+/// How long a check waits for the heartbeat.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run().await {
+    let done = match std::env::args().nth(1).as_deref() {
+        Some("check") => check().await,
+        _ => run().await,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ringkeeper-server: {error}");
@@ -48,6 +57,8 @@ enum Error {
     Signals(io::Error),
     #[error("cannot serve: {0}")]
     Serve(io::Error),
+    #[error("no heartbeat from {address}: {source}")]
+    Unwell { address: SocketAddr, source: io::Error },
     #[error("stopped, dropping requests that had not ended after {DRAIN:?}")]
     Dropped,
 }
@@ -81,6 +92,22 @@ async fn run() -> Result<(), Error> {
         served = serve.into_future() => served.map_err(Error::Serve),
         () = deadline => Err(Error::Dropped),
     }
+}
+
+/// Whether the server on this machine answers its heartbeat.
+async fn check() -> Result<(), Error> {
+    let port = setting("PORT", "a port number (0 to 65535)", 5000)?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let asked = tokio::time::timeout(CHECK_TIMEOUT, heartbeat(address)).await;
+    asked.unwrap_or_else(|late| Err(late.into())).map_err(|source| Error::Unwell { address, source })
+}
+
+async fn heartbeat(address: SocketAddr) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /heartbeat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    stream.take(1024).read_to_end(&mut answer).await?;
+    if answer.starts_with(b"HTTP/1.1 200 ") { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
 /// Ends when the server is told to stop.

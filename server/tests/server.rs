@@ -82,6 +82,23 @@ fn fails(port: &str) -> (Option<i32>, String) {
 }
 
 #[test]
+fn a_check_succeeds_only_where_the_heartbeat_is_answered() {
+    let check = |port: u16| {
+        let output = command(&port.to_string()).arg("check").output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let server = Server::start();
+    assert_eq!(check(server.address.port()), (Some(0), String::new()));
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("bound").port();
+    assert_eq!(check(port).0, Some(1), "nobody answers");
+    drop(silent);
+    let (code, said) = check(port);
+    assert_eq!(code, Some(1), "nobody listens");
+    assert!(said.contains(&format!("no heartbeat from 127.0.0.1:{port}")), "{said}");
+}
+
+#[test]
 fn home_names_the_server() {
     let answer = Server::start().get("/home");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");

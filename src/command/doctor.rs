@@ -7,10 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     config::Config,
-    engine::{
-        Kind,
-        docker::{Finding, examine},
-    },
+    engine::{Finding, Kind, docker, fixed},
     fleet::{Store, StoreError},
 };
 
@@ -19,10 +16,12 @@ use crate::{
 pub async fn run(config: Config, out: &mut impl Write) -> anyhow::Result<()> {
     let running = matches!(Store::open(&config.state_dir), Err(StoreError::Locked(_)));
     let mut findings = vec![Finding { what: "state", found: state(&config.state_dir) }];
-    if config.engine != Some(Kind::Process) {
-        findings.extend(examine(&config.docker).await);
-    } else {
-        findings.push(Finding { what: "program", found: program(&config.process.command[0]) });
+    match config.engine {
+        Some(Kind::Fixed) => findings.extend(fixed::examine(&config.upstreams).await),
+        Some(Kind::Process) => {
+            findings.push(Finding { what: "program", found: program(&config.process.command[0]) })
+        }
+        Some(Kind::Docker) | None => findings.extend(docker::examine(&config.docker).await),
     }
     for (what, address) in [("listen", config.listen), ("admin", config.admin_listen)] {
         let found =

@@ -55,10 +55,11 @@ async fn through_the_balancer(config: &Config) -> anyhow::Result<()> {
 /// A fleet without a data plane: nothing is in flight, so nothing is waited for but the replicas' own stop.
 async fn alone(config: Config, store: Store) -> anyhow::Result<()> {
     let (engine, desired) = prepare(&config, &store).await?;
+    let probe = config.probe(engine.kind())?.probe();
     let ring = std::sync::Arc::new(Ring::build(&[], &config.fleet.ring)?);
     let published = std::sync::Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }));
     let rng = rand::make_rng();
-    let parts = fleet::Parts { engine, probe: config.probe.probe(), store, desired, published, rng };
+    let parts = fleet::Parts { engine, probe, store, desired, published, rng };
     let (fleet, handle) = Fleet::new(config.fleet, parts);
     let fleet = tokio::spawn(fleet.run(std::sync::Arc::new(Notify::new())));
     let downed = handle.down().await;

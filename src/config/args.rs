@@ -3,11 +3,16 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
+    given::GivenArgs,
     spec::SpecArgs,
     token::TokenArgs,
     value::{Bytes, Cpus, Pids},
 };
-use crate::{engine::Kind, name::Deployment, proxy::KeySource};
+use crate::{
+    engine::Kind,
+    name::{Deployment, Name},
+    proxy::KeySource,
+};
 
 /// What was typed. Each setting is a flag, `RINGKEEPER_…` in the environment and a key of the configuration file, all of
 /// one name; a flag goes before the environment, and that before the file.
@@ -31,24 +36,31 @@ pub struct Args {
     /// Names by which callers address the control API, beside addresses and localhost
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub allowed_hosts: Vec<String>,
-    /// What runs the replicas: docker or process [default: docker if one answers at the first start]
+    /// What runs the replicas: docker, process or, somewhere else, somebody else (fixed) [default: docker if one answers at
+    /// the first start]
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<Kind>,
-    /// How many replicas to start with; a stored set is kept until this changes
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub replicas: usize,
+    /// A replica that is started elsewhere; several of them, or a list with commas. A stored set is kept until this changes
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Name::of_address)]
+    pub upstream: Vec<Name>,
+    /// How many replicas to start with; a stored set is kept until this changes [default: 3]
+    #[arg(long, value_name = "N")]
+    pub replicas: Option<usize>,
     /// The most replicas that /add may lead to
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub max_replicas: usize,
     /// The image of the replicas (docker)
     #[arg(long, default_value = "ringkeeper-server")]
     pub image: String,
-    /// The port that the replicas listen on (docker)
-    #[arg(long, value_name = "PORT", default_value_t = 5000)]
-    pub port: u16,
+    /// The port that the replicas listen on (docker) [default: the one that the image exposes, or 5000]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
     /// The replicas' program and its arguments (process) [default: ringkeeper-server beside this binary]
     #[arg(long, value_name = "PROGRAM ARG…")]
     pub command: Option<String>,
+    /// What replicas are given beside that.
+    #[command(flatten)]
+    pub given: GivenArgs,
     /// How the ring is made.
     #[command(flatten)]
     pub ring: SpecArgs,
@@ -56,7 +68,7 @@ pub struct Args {
     #[arg(long, default_value = "request_id")]
     pub key: KeySource,
     /// How a replica is asked whether it lives: http, tcp (it accepts a connection), grpc (grpc.health.v1) or image (docker:
-    /// its image's HEALTHCHECK) [default: http]
+    /// its image's HEALTHCHECK) [default: http; upstreams: tcp, unless there is a heartbeat path]
     #[arg(long, value_name = "KIND", hide_possible_values = true)]
     pub probe: Option<ProbeKind>,
     /// The path of the heartbeat (http) [default: /heartbeat]

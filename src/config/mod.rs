@@ -13,7 +13,7 @@ use crate::{
     api,
     engine::{Kind, docker, process},
     fleet,
-    name::Deployment,
+    name::{Deployment, Name},
     proxy,
     ring::SpecError,
 };
@@ -21,6 +21,7 @@ use crate::{
 mod args;
 mod container;
 mod file;
+mod given;
 mod probe;
 mod refusal;
 mod settings;
@@ -30,6 +31,7 @@ mod token;
 mod value;
 
 pub use args::{Args, ProbeKind, UnknownPath};
+pub use given::GivenArgs;
 pub use settings::{Origin, Setting, Settings};
 pub use source::Invalid;
 pub use spec::{Preset, SpecArgs};
@@ -54,8 +56,10 @@ pub struct Config {
     pub process: process::Config,
     /// How the default pool is kept.
     pub fleet: fleet::Config,
-    /// How its replicas are asked whether they live.
-    pub probe: fleet::ProbeSpec,
+    /// The replicas that are started elsewhere, where some are configured.
+    pub upstreams: Vec<Name>,
+    /// How replicas are asked whether they live, where that is set.
+    probe: Option<fleet::ProbeSpec>,
     /// How requests are carried.
     pub proxy: proxy::Config,
     /// Who may use the control API.
@@ -66,26 +70,24 @@ impl Config {
     /// What these arguments mean, or what is wrong with them.
     pub fn of(args: Args) -> anyhow::Result<Self> {
         let fleet = fleet_config(&args)?;
-        ensure!(
-            args.replicas <= fleet.room(),
-            "--replicas {}: there may be {} at most",
-            args.replicas,
-            fleet.room()
-        );
+        let engine = engine(&args, &fleet)?;
         ensure!(
             args.listen != args.admin_listen || args.listen.port() == 0,
             "--listen and --admin-listen are the same"
         );
-        let probe = probe::probe_spec(&args)?;
+        let probe = probe::asked(&args)?;
+        if let Some(engine) = engine {
+            probe::of_engine(probe.as_ref(), engine)?;
+        }
         Ok(Config {
             listen: args.listen,
             admin_listen: args.admin_listen,
             threads: args.threads.map_or_else(cores, |threads| threads as usize),
             state_dir: args.state_dir.clone().unwrap_or_else(|| default_state_dir(&args.deployment)),
-            engine: args.engine,
+            engine,
             docker: docker::Config {
-                needs_healthcheck: probe == fleet::ProbeSpec::Image,
-                ..docker_config(&args)
+                needs_healthcheck: probe == Some(fleet::ProbeSpec::Image),
+                ..docker_config(&args)?
             },
             process: process_config(&args)?,
             proxy: proxy_config(&args)?,
@@ -96,14 +98,38 @@ impl Config {
                 gateway: container::gateway(),
             },
             fleet,
+            upstreams: args.upstream,
             probe,
         })
     }
 
-    /// Whether what is set goes with this engine.
-    pub fn check_engine(&self, engine: Kind) -> anyhow::Result<()> {
-        probe::check_engine(&self.probe, engine)
+    /// How the instances of this engine are asked whether they live.
+    pub fn probe(&self, engine: Kind) -> anyhow::Result<fleet::ProbeSpec> {
+        probe::of_engine(self.probe.as_ref(), engine)
     }
+}
+
+/// The engine, where one is chosen; and whether the replicas that are configured can be its.
+fn engine(args: &Args, fleet: &fleet::Config) -> anyhow::Result<Option<Kind>> {
+    let (upstreams, room) = (&args.upstream, fleet.room());
+    let engine = if upstreams.is_empty() { args.engine } else { args.engine.or(Some(Kind::Fixed)) };
+    if let Some(engine) = engine.filter(|engine| *engine != Kind::Fixed && !upstreams.is_empty()) {
+        bail!(
+            "--upstream: the {engine} engine starts its replicas itself; leave out --engine (and RINGKEEPER_ENGINE), or the upstreams"
+        );
+    }
+    if engine == Some(Kind::Fixed) && args.replicas.is_some() {
+        bail!(
+            "--replicas: of what is started elsewhere there are as many as there are upstreams (--upstream)"
+        );
+    }
+    ensure!(upstreams.len() <= room, "--upstream: there may be {room} at most");
+    if let Some((_, twice)) = upstreams.iter().enumerate().find(|(at, name)| upstreams[..*at].contains(name))
+    {
+        bail!("--upstream {twice}: is given twice");
+    }
+    ensure!(fleet.replicas <= room, "--replicas {}: there may be {room} at most", fleet.replicas);
+    Ok(engine)
 }
 
 fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
@@ -121,7 +147,7 @@ fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
     ensure!(!heartbeat.timeout.is_zero(), "--heartbeat-timeout: a time above 0");
     Ok(fleet::Config {
         pool: "default".into(),
-        replicas: args.replicas,
+        replicas: args.replicas.unwrap_or(3),
         max_replicas: args.max_replicas,
         ring: args.ring.spec().map_err(|error| anyhow!("{}: {error}", flag_of(error)))?,
         heartbeat,
@@ -141,11 +167,13 @@ fn flag_of(error: SpecError) -> &'static str {
     }
 }
 
-fn docker_config(args: &Args) -> docker::Config {
-    docker::Config {
+fn docker_config(args: &Args) -> anyhow::Result<docker::Config> {
+    Ok(docker::Config {
         deployment: args.deployment.clone(),
         image: args.image.clone(),
         port: args.port,
+        pulling: args.given.pulling()?,
+        given: args.given.given()?,
         limits: docker::Limits {
             drop_capabilities: !args.container_capabilities,
             no_new_privileges: !args.container_new_privileges,
@@ -157,18 +185,15 @@ fn docker_config(args: &Args) -> docker::Config {
         stop_timeout: args.stop_timeout,
         concurrency: args.docker_concurrency as usize,
         needs_healthcheck: false,
-    }
+    })
 }
 
 fn process_config(args: &Args) -> anyhow::Result<process::Config> {
-    let command = match &args.command {
-        Some(line) => {
-            shlex::split(line).with_context(|| format!("--command {line}: a quote is not closed"))?
-        }
+    let command = match given::split("--command", args.command.as_deref())? {
+        Some(command) => command,
         None => vec![beside_this_binary("ringkeeper-server")?],
     };
-    ensure!(!command.is_empty(), "--command: names a program");
-    Ok(process::Config { command, stop_timeout: args.stop_timeout })
+    Ok(process::Config { command, env: args.given.env.clone(), stop_timeout: args.stop_timeout })
 }
 
 fn beside_this_binary(name: &str) -> anyhow::Result<String> {
@@ -245,6 +270,12 @@ mod tests {
             (&["--probe-service", "shop.Cart"], "--probe-service"),
             (&["--probe", "ping"], "--probe"),
             (&["--probe", "image", "--engine", "process"], "the process engine has no images"),
+            (&["--probe", "image", "--upstream", "a:1"], "the fixed engine has no images"),
+            (&["--upstream", "a:1", "--engine", "docker"], "--upstream"),
+            (&["--upstream", "a:1", "--replicas", "3"], "--replicas"),
+            (&["--upstream", "a:1", "--upstream", "A:1"], "--upstream A:1"),
+            (&["--upstream", "http://a:1"], "without a scheme"),
+            (&["--upstream", "a:1,b"], "HOST:PORT"),
             (&["--heartbeat-interval", "0s"], "--heartbeat-interval"),
             (&["--heartbeat-timeout", "soon"], "--heartbeat-timeout"),
             (&["--rise", "0"], "--rise"),
@@ -255,9 +286,41 @@ mod tests {
             (&["--admin-listen", "127.0.0.1:5000"], "--admin-listen"),
             (&["--container-memory", "much"], "--container-memory"),
             (&["--deployment", "No!"], "--deployment"),
+            (&["--env", "A"], "--env"),
+            (&["--env", "SERVER_ID=1"], "--env"),
+            (&["--container-command", "'open"], "--container-command"),
+            (&["--container-entrypoint", ""], "--container-entrypoint"),
+            (&["--container-user", ""], "--container-user"),
+            (&["--volume", "here"], "--volume"),
+            (&["--tmpfs", "run"], "--tmpfs"),
+            (&["--gpus", "some"], "--gpus"),
+            (&["--pull", "often"], "--pull"),
+            (&["--registry-user", "anna"], "--registry-password-file"),
+            (&["--registry-password-file", "/x"], "--registry-user"),
+            (&["--port", "0"], "--port"),
         ] {
             let error = format!("{:#}", config(line).unwrap_err());
             assert!(error.contains(named), "{line:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn upstreams_may_be_repeated_or_listed_and_make_the_engine_fixed() {
+        let config = config(&["--upstream", "a:1,[0::1]:2", "--upstream", "10.0.0.5:3"]).unwrap();
+        let names: Vec<&str> = config.upstreams.iter().map(Name::as_str).collect();
+        assert_eq!((config.engine, names), (Some(Kind::Fixed), vec!["a:1", "[::1]:2", "10.0.0.5:3"]));
+    }
+
+    #[test]
+    fn the_file_may_have_a_list_where_a_setting_takes_several() {
+        let of = |text: &str| -> Result<Vec<String>, Vec<String>> {
+            Ok(read(text)?.upstream.iter().map(Name::to_string).collect())
+        };
+        assert_eq!(of(r#"upstream = ["a:1", "b:2"]"#).unwrap(), ["a:1", "b:2"]);
+        assert_eq!(of(r#"upstream = "a:1,b:2""#).unwrap(), ["a:1", "b:2"]);
+        assert!(of("upstream = []").unwrap().is_empty());
+        for wrong in ["upstream = [1]", r#"image = ["a", "b"]"#, "[upstream]"] {
+            assert!(of(wrong).is_err(), "{wrong}");
         }
     }
 
@@ -316,6 +379,22 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap_err(), problems, "{text}");
         }
+    }
+
+    #[test]
+    fn an_environment_is_an_array_a_table_or_words_as_a_shell_has_them() {
+        for text in [
+            "env = [\"A=1\", \"B=x, y\"]",
+            "env = { A = 1, B = \"x, y\" }",
+            "[env]\nA = \"1\"\nB = \"x, y\"",
+            "env = \"A=1 'B=x, y'\"",
+        ] {
+            let env = read(text).unwrap().given.env;
+            let pairs: Vec<_> = env.iter().map(|v| (v.name.as_str(), v.value.as_str())).collect();
+            assert_eq!(pairs, [("A", "1"), ("B", "x, y")], "{text}");
+        }
+        let problems = read("env = [\n \"A=1\",\n \"B\",\n]").unwrap_err();
+        assert_eq!(problems, ["ringkeeper.toml:3: env = \"B\": a variable is NAME=VALUE"]);
     }
 
     #[test]

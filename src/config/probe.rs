@@ -5,8 +5,12 @@ use anyhow::{bail, ensure};
 use super::args::{Args, ProbeKind};
 use crate::{engine::Kind, fleet::ProbeSpec};
 
-/// What these settings mean. One that the kind has no use for is refused: it would be thought to do something.
-pub(super) fn probe_spec(args: &Args) -> anyhow::Result<ProbeSpec> {
+/// What these settings mean; `None` where none of them is set. One that the kind has no use for is refused: it would be
+/// thought to do something.
+pub(super) fn asked(args: &Args) -> anyhow::Result<Option<ProbeSpec>> {
+    if args.probe.is_none() && args.heartbeat_path.is_none() && args.probe_service.is_none() {
+        return Ok(None);
+    }
     let kind = args.probe.unwrap_or(ProbeKind::Http);
     ensure!(
         args.heartbeat_path.is_none() || kind == ProbeKind::Http,
@@ -16,31 +20,44 @@ pub(super) fn probe_spec(args: &Args) -> anyhow::Result<ProbeSpec> {
         args.probe_service.is_none() || kind == ProbeKind::Grpc,
         "--probe-service: only --probe grpc asks about a service"
     );
-    let spec = match kind {
-        ProbeKind::Http => {
-            ProbeSpec::Http { path: args.heartbeat_path.clone().unwrap_or_else(|| "/heartbeat".into()) }
-        }
+    Ok(Some(match kind {
+        ProbeKind::Http => match args.heartbeat_path.clone() {
+            Some(path) if !path.starts_with('/') => bail!("--heartbeat-path: a path starts with '/'"),
+            Some(path) => ProbeSpec::Http { path },
+            None => by_path(),
+        },
         ProbeKind::Tcp => ProbeSpec::Tcp,
         ProbeKind::Grpc => ProbeSpec::Grpc { service: args.probe_service.clone().unwrap_or_default() },
         ProbeKind::Image => ProbeSpec::Image,
-    };
-    match &spec {
-        ProbeSpec::Http { path } if !path.starts_with('/') => {
-            bail!("--heartbeat-path: a path starts with '/'")
-        }
-        _ => {}
-    }
-    if let Some(engine) = args.engine {
-        check_engine(&spec, engine)?;
-    }
-    Ok(spec)
+    }))
 }
 
-/// Whether this engine's instances can be asked so.
-pub(super) fn check_engine(spec: &ProbeSpec, engine: Kind) -> anyhow::Result<()> {
-    ensure!(
-        *spec != ProbeSpec::Image || engine.has_images(),
-        "--probe image: the {engine} engine has no images, and so no HEALTHCHECK; its replicas can be asked by http, tcp or grpc"
-    );
-    Ok(())
+/// How the instances of this engine are asked: as set, where that can be.
+pub(super) fn of_engine(asked: Option<&ProbeSpec>, engine: Kind) -> anyhow::Result<ProbeSpec> {
+    match asked {
+        None if engine.owns_instances() => Ok(by_path()),
+        None => Ok(ProbeSpec::Tcp), // what somebody else runs need not know of us
+        Some(ProbeSpec::Image) if !engine.has_images() => bail!(
+            "--probe image: the {engine} engine has no images, and so no HEALTHCHECK; its replicas can be asked by http, tcp or grpc"
+        ),
+        Some(spec) => Ok(spec.clone()),
+    }
+}
+
+fn by_path() -> ProbeSpec {
+    ProbeSpec::Http { path: "/heartbeat".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstreams_are_asked_for_a_connection_unless_something_is_set() {
+        assert_eq!(of_engine(None, Kind::Fixed).unwrap(), ProbeSpec::Tcp);
+        assert_eq!(of_engine(None, Kind::Process).unwrap(), by_path());
+        assert_eq!(of_engine(Some(&by_path()), Kind::Fixed).unwrap(), by_path());
+        assert!(of_engine(Some(&ProbeSpec::Image), Kind::Fixed).is_err());
+        assert_eq!(of_engine(Some(&ProbeSpec::Image), Kind::Docker).unwrap(), ProbeSpec::Image);
+    }
 }

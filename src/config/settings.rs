@@ -103,14 +103,19 @@ fn meant(name: &str, config: &Config) -> Option<String> {
         "state_dir" => config.state_dir.display().to_string(),
         "threads" => config.threads.to_string(),
         "command" => shlex::try_join(config.process.command.iter().map(String::as_str)).ok()?,
+        "port" => "the one that the image exposes, or 5000".to_owned(),
         "engine" => "docker if one answers at the first start, else process".to_owned(),
         _ => return None,
     })
 }
 
 fn mask(setting: &mut Setting) {
-    if setting.name == "admin_token" {
-        setting.values.iter_mut().for_each(|value| *value = "***".to_owned());
+    for value in &mut setting.values {
+        match setting.name.as_str() {
+            "admin_token" => *value = "***".to_owned(),
+            "env" => *value = format!("{}=***", value.split('=').next().unwrap_or_default()),
+            _ => {}
+        }
     }
 }
 

@@ -10,7 +10,11 @@ use crate::name::{InstanceId, Name, Number, Owner};
 pub mod docker;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod fixed;
 pub mod process;
+mod variable;
+
+pub use variable::Variable;
 
 /// The deadline of a question to an engine: a list, a rename.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,6 +43,11 @@ pub type Logs = BoxStream<'static, Result<Bytes, EngineError>>;
 /// - [`changed`](Engine::changed) returns when something may have changed: a hint that may come early, late, merged
 ///   with others or not at all. What the engine has learnt of between two calls is not lost to the second.
 /// - Nothing that is not of the deployment is ever touched.
+///
+/// An engine that does not own its instances ([`Kind::owns_instances`]) runs nothing: the name of an instance is the
+/// address of something that somebody else runs. `start` and `stop` enter and strike out, in the engine's memory alone;
+/// what is entered is listed as running at its address, whether or not anything listens there, and never as ended. Two
+/// instances of one name have one address.
 pub trait Engine: Send + Sync + 'static {
     /// Which engine this is.
     fn kind(&self) -> Kind;
@@ -77,6 +86,8 @@ pub enum Kind {
     Docker,
     /// Child processes of the balancer.
     Process,
+    /// Addresses of what is run elsewhere.
+    Fixed,
 }
 
 /// What is to be started.
@@ -151,6 +162,15 @@ pub enum Stop {
     Kill,
 }
 
+/// What `ringkeeper doctor` looked at, and what was found: good, or what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: &'static str,
+    /// What is so; or what is wrong and how to mend it.
+    pub found: Result<String, String>,
+}
+
 /// Why an engine did not do as told.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -174,11 +194,32 @@ pub enum EngineError {
     },
     /// The image is not there.
     #[error(
-        "there is no image '{image}' on the engine: build or pull it (`docker pull {image}`), or set another with --image"
+        "there is no image '{image}' on the engine{}: build or pull it (`docker pull {image}`), or set another with --image",
+        .pull.as_ref().map(|failed| format!(", and pulling it from {failed}")).unwrap_or_default()
     )]
     ImageMissing {
         /// Its name.
         image: String,
+        /// The registry that it could not be pulled from, and why; none where it was not to be pulled.
+        pull: Option<String>,
+    },
+    /// The image is not there yet.
+    #[error("the image '{image}' is still being pulled: {progress}")]
+    Pulling {
+        /// Its name.
+        image: String,
+        /// How far it is.
+        progress: String,
+    },
+    /// Nobody says which of the image's ports it is.
+    #[error(
+        "the image '{image}' exposes several ports ({ports}): set the one that the replicas listen on with --port"
+    )]
+    PortUnknown {
+        /// Its name.
+        image: String,
+        /// The ports.
+        ports: String,
     },
     /// The image cannot be asked how a replica is.
     #[error(
@@ -195,6 +236,14 @@ pub enum EngineError {
         program: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The host of an address is not known.
+    #[error("the host of '{name}' cannot be looked up: {why}")]
+    Unresolved {
+        /// The address.
+        name: Name,
+        /// What was seen of it.
+        why: String,
     },
     /// The engine said no.
     #[error("the {kind} engine refused to {attempt}: {why}")]
@@ -226,6 +275,11 @@ impl Instance {
 }
 
 impl Kind {
+    /// Whether it makes its instances run, so that a dead one can be replaced. Of others only the address is known.
+    pub const fn owns_instances(self) -> bool {
+        !matches!(self, Kind::Fixed)
+    }
+
     /// Whether its instances are of images.
     pub const fn has_images(self) -> bool {
         matches!(self, Kind::Docker)
@@ -236,6 +290,7 @@ impl Kind {
         match self {
             Kind::Docker => "docker",
             Kind::Process => "process",
+            Kind::Fixed => "fixed",
         }
     }
 }
@@ -250,9 +305,9 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Kind::Docker, Kind::Process]
+        [Kind::Docker, Kind::Process, Kind::Fixed]
             .into_iter()
             .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| "an engine is 'docker' or 'process'".to_owned())
+            .ok_or_else(|| "an engine is 'docker', 'process' or 'fixed'".to_owned())
     }
 }

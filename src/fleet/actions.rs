@@ -5,12 +5,11 @@ use std::time::Instant;
 use tokio::sync::oneshot::{self, error::RecvError};
 
 use super::{
-    clock::now,
     last_words::last_words,
     plan::{Action, Leaving, World, plan},
     reconcile::{Done, Fleet},
 };
-use crate::{engine::EngineError, event::What, name::InstanceId};
+use crate::{engine::EngineError, name::InstanceId};
 
 impl Fleet {
     /// Takes in how an action ended.
@@ -24,10 +23,7 @@ impl Fleet {
             // one that left meanwhile; its number may be another's by now
             (Action::Start(launch), Err(_)) if !self.desired.has_instance(&launch.instance) => {}
             (Action::Start(launch), Err(error)) => {
-                let record = self.records.entry(launch.number).or_default();
-                record.refused = Some(error.to_string());
-                record.pause.died(None, self.config.restart_pause, now());
-                self.report(&launch.instance, What::StartRefused(error.to_string()));
+                self.refused(launch, error.to_string());
             }
             (_, Err(error)) => {
                 tracing::warn!(%error, "an action will be tried again");

@@ -165,6 +165,9 @@ impl Fleet {
         if count > there + room {
             return Err(ChangeError::NoRoom { asked: count - there, room }.into());
         }
+        if count > there && !self.engine.kind().owns_instances() {
+            return Err(ChangeError::NeedsAddresses { asked: count - there, given: 0 }.into());
+        }
         let mut desired = self.desired.clone();
         desired.scale(count, milliseconds(), &mut self.rng);
         let names = |wants: &[Want]| wants.iter().map(|want| want.name.clone()).collect::<Vec<_>>();

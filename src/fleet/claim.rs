@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::desired::{Desired, Want};
+use super::desired::{Configured, Desired, Want};
 use crate::{
     engine::{Instance, State},
     name::Owner,
@@ -45,7 +45,7 @@ pub fn claim(
     match others[..] {
         [] => Ok(desired),
         [_] if adopt && owners.len() > 1 => Err(several(&owners)),
-        [owner] if adopt => Ok(rebuild(owner, desired.configured, of_pool())),
+        [owner] if adopt => Ok(rebuild(owner, desired.configured.clone(), of_pool())),
         [owner] => {
             let count = of_pool().filter(|instance| instance.owner == *owner).count();
             Err(ClaimError::Owned { count, owner: owner.clone() })
@@ -60,7 +60,11 @@ fn several(owners: &BTreeSet<&Owner>) -> ClaimError {
 }
 
 /// The set that these instances make: of those with one name the one that goes by it, in the order of their numbers.
-fn rebuild<'a>(owner: &Owner, configured: usize, instances: impl Iterator<Item = &'a Instance>) -> Desired {
+fn rebuild<'a>(
+    owner: &Owner,
+    configured: Configured,
+    instances: impl Iterator<Item = &'a Instance>,
+) -> Desired {
     let mut instances: Vec<_> = instances.collect();
     instances.sort_by_key(|instance| (instance.number, !instance.holds_name, &instance.id));
     let mut wants: Vec<Want> = Vec::new();

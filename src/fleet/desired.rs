@@ -12,9 +12,18 @@ use crate::{
 pub struct Desired {
     /// The id that marks this balancer's instances.
     pub owner: Owner,
-    /// The number of replicas that was configured when the set was last made to follow the configuration.
-    pub configured: usize,
+    /// What was configured when the set was last made to follow the configuration.
+    pub configured: Configured,
     wants: Vec<Want>,
+}
+
+/// Which replicas a configuration asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Configured {
+    /// So many, named and started by the balancer.
+    Count(usize),
+    /// Those at these addresses, which are their names and which somebody else starts.
+    Addresses(Vec<Name>),
 }
 
 /// One replica that is to be.
@@ -40,6 +49,16 @@ pub enum ChangeError {
     /// More names than replicas to add.
     #[error("Length of hostname list is more than newly added instances")]
     TooManyToAdd,
+    /// Fewer addresses than replicas to add that somebody else starts.
+    #[error(
+        "Cannot add {asked} replicas with {given} addresses: they are started elsewhere, so 'hostnames' has the address of each, such as 10.0.0.5:8080"
+    )]
+    NeedsAddresses {
+        /// How many were to come.
+        asked: usize,
+        /// How many addresses were given.
+        given: usize,
+    },
     /// More names than replicas to remove.
     #[error("Length of hostname list is more than removable instances")]
     TooManyToRemove,
@@ -91,7 +110,7 @@ pub enum ChangeError {
 impl Desired {
     /// A set of `count` fresh replicas, `Server-1` to `Server-{count}`.
     pub fn fresh(owner: Owner, count: usize, rng: &mut impl Rng) -> Self {
-        let mut desired = Desired { owner, configured: count, wants: Vec::new() };
+        let mut desired = Desired { owner, configured: Configured::Count(count), wants: Vec::new() };
         for _ in 0..count {
             let number = desired.free_number();
             let numbered = format!("Server-{number}").parse().expect("a word and a number are a name");
@@ -100,8 +119,15 @@ impl Desired {
         desired
     }
 
+    /// A set of the replicas at these addresses.
+    pub fn of_addresses(owner: Owner, addresses: &[Name], rng: &mut impl Rng) -> Self {
+        let mut desired = Desired { owner, configured: Configured::Addresses(vec![]), wants: Vec::new() };
+        desired.follow(addresses, rng);
+        desired
+    }
+
     /// A set of just these replicas.
-    pub fn from_wants(owner: Owner, configured: usize, wants: Vec<Want>) -> Self {
+    pub fn from_wants(owner: Owner, configured: Configured, wants: Vec<Want>) -> Self {
         Desired { owner, configured, wants }
     }
 
@@ -131,8 +157,9 @@ impl Desired {
         self.wants.iter().map(|want| usize::from(want.weight.get())).sum()
     }
 
-    /// Adds `count` replicas, the first ones named, the others with drawn names; all of them or none. `room` is how
-    /// many more there may be, `clock_ms` the clock's milliseconds, which drawn names end with. Returns the names.
+    /// Adds `count` replicas, the first ones named, the others with drawn names; all of them or none. Those that somebody
+    /// else starts are all named, by their addresses. `room` is how many more there may be, `clock_ms` the clock's
+    /// milliseconds, which drawn names end with. Returns the names.
     pub fn add(
         &mut self,
         count: usize,
@@ -144,7 +171,13 @@ impl Desired {
         if names.len() > count {
             return Err(ChangeError::TooManyToAdd);
         }
-        let names: Vec<Name> = names.iter().map(|name| parse(name)).collect::<Result<_, _>>()?;
+        let addresses = matches!(self.configured, Configured::Addresses(_));
+        if addresses && names.len() < count {
+            return Err(ChangeError::NeedsAddresses { asked: count, given: names.len() });
+        }
+        let parse =
+            |name: &String| self.parse(name).map_err(|why| ChangeError::Invalid { name: name.clone(), why });
+        let names: Vec<Name> = names.iter().map(parse).collect::<Result<_, _>>()?;
         if let Some(taken) = names.iter().find(|name| self.get(name).is_some()) {
             return Err(ChangeError::Exists(taken.clone()));
         }
@@ -185,7 +218,7 @@ impl Desired {
 
     /// The one of this name, however that was written.
     pub fn known(&self, name: &str) -> Result<&Want, ChangeError> {
-        let known = name.parse().ok().and_then(|name| self.get(&name));
+        let known = self.parse(name).ok().and_then(|name| self.get(&name));
         known.ok_or_else(|| ChangeError::Unknown(name.to_owned()))
     }
 
@@ -204,8 +237,8 @@ impl Desired {
 
     /// Follows a changed configuration.
     pub fn reconfigure(&mut self, count: usize, clock_ms: u16, rng: &mut impl Rng) {
-        if count != self.configured {
-            self.configured = count;
+        if self.configured != Configured::Count(count) {
+            self.configured = Configured::Count(count);
             self.scale(count, clock_ms, rng);
         }
     }
@@ -220,6 +253,26 @@ impl Desired {
                 if self.get(&numbered).is_none() { numbered } else { self.draw_name(&[], clock_ms, rng) };
             self.push(name, number, rng);
         }
+    }
+
+    /// Follows a changed list of addresses: those that it has no more leave, those that are not there join. What was added
+    /// by a call stays; what was removed by one stays away until the list changes, of which order is no part.
+    pub fn follow(&mut self, addresses: &[Name], rng: &mut impl Rng) {
+        let old = match &self.configured {
+            Configured::Addresses(old) => old.clone(),
+            Configured::Count(_) => Vec::new(),
+        };
+        let gone: Vec<&Name> = old.iter().filter(|name| !addresses.contains(name)).collect();
+        if gone.is_empty() && addresses.iter().all(|name| old.contains(name)) {
+            return;
+        }
+        self.wants.retain(|want| !gone.contains(&&want.name));
+        for name in addresses {
+            if self.get(name).is_none() {
+                self.push(name.clone(), self.free_number(), rng);
+            }
+        }
+        self.configured = Configured::Addresses(addresses.to_vec());
     }
 
     /// Takes out those that `leaves` says, and returns them.
@@ -242,6 +295,14 @@ impl Desired {
             (want.up, want.joined) = (true, true);
             true
         })
+    }
+
+    /// The name that a text is to this set.
+    fn parse(&self, text: &str) -> Result<Name, NameError> {
+        match self.configured {
+            Configured::Count(_) => text.parse(),
+            Configured::Addresses(_) => Name::of_address(text),
+        }
     }
 
     fn push(&mut self, name: Name, number: Number, rng: &mut impl Rng) {
@@ -268,10 +329,6 @@ impl Desired {
         }
         unreachable!("the attempts are not counted out before a name is free")
     }
-}
-
-fn parse(name: &str) -> Result<Name, ChangeError> {
-    name.parse().map_err(|why| ChangeError::Invalid { name: name.to_owned(), why })
 }
 
 fn refuse_twice(names: &[Name]) -> Result<(), ChangeError> {
@@ -405,5 +462,49 @@ mod tests {
         assert_eq!(shown(&desired), [("Server-1".into(), 1), ("Server-2".into(), 2)]);
         desired.reconfigure(3, 0, &mut rng);
         assert_eq!(shown(&desired)[2], ("Server-3".into(), 3));
+    }
+
+    fn addresses(addresses: &[&str]) -> Vec<Name> {
+        addresses.iter().map(|address| Name::of_address(address).unwrap()).collect()
+    }
+
+    fn called(desired: &Desired) -> Vec<&str> {
+        desired.wants().iter().map(|want| want.name.as_str()).collect()
+    }
+
+    #[test]
+    fn replicas_of_somebody_else_are_added_and_removed_by_their_addresses_alone() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut desired =
+            Desired::of_addresses(Owner::from_bits(1), &addresses(&["a:1", "[::1]:2"]), &mut rng);
+        let before = desired.clone();
+        let needs = ChangeError::NeedsAddresses { asked: 2, given: 1 };
+        assert_eq!(desired.add(2, &names(&["b:1"]), 9, 0, &mut rng), Err(needs));
+        assert_eq!(desired.add(1, &names(&["b:1", "c:1"]), 9, 0, &mut rng), Err(ChangeError::TooManyToAdd));
+        let invalid = ChangeError::Invalid { name: "S4".into(), why: NameError::NoPort };
+        assert_eq!(desired.add(1, &names(&["S4"]), 9, 0, &mut rng), Err(invalid));
+        let exists = desired.add(1, &names(&["[0::1]:2"]), 9, 0, &mut rng).unwrap_err();
+        assert!(matches!(exists, ChangeError::Exists(name) if name.as_str() == "[::1]:2"));
+        assert_eq!(desired, before);
+        desired.add(1, &names(&["b:1"]), 9, 0, &mut rng).unwrap();
+        desired.remove(1, &names(&["[::1]:2"]), &mut rng).unwrap();
+        assert_eq!(called(&desired), ["a:1", "b:1"]);
+    }
+
+    #[test]
+    fn the_stored_set_follows_a_changed_list_and_keeps_what_was_added_by_a_call() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut desired =
+            Desired::of_addresses(Owner::from_bits(1), &addresses(&["a:1", "b:1", "c:1"]), &mut rng);
+        desired.add(1, &names(&["x:1"]), 9, 0, &mut rng).unwrap();
+        desired.remove(1, &names(&["b:1"]), &mut rng).unwrap();
+        desired.follow(&addresses(&["c:1", "b:1", "a:1"]), &mut rng);
+        assert_eq!(called(&desired), ["a:1", "c:1", "x:1"], "the list has not changed");
+        let kept = desired.wants()[0].clone();
+        desired.follow(&addresses(&["a:1", "b:1", "d:1"]), &mut rng);
+        assert_eq!(called(&desired), ["a:1", "x:1", "b:1", "d:1"]);
+        assert_eq!(desired.wants()[0], kept);
+        let numbers: Vec<u16> = desired.wants().iter().map(|want| want.number.get()).collect();
+        assert_eq!(numbers, [1, 4, 2, 3]);
     }
 }

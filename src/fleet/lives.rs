@@ -18,7 +18,7 @@ use super::{
     view::LastExit,
 };
 use crate::{
-    engine::Instance,
+    engine::{Instance, Launch},
     event::{Death, Event, What},
     name::{InstanceId, Name, Number},
 };
@@ -69,8 +69,8 @@ pub(super) struct Departure {
 impl Fleet {
     /// Gives the dead new instances and lets the old ones leave.
     pub(super) fn bury(&mut self, now: Instant) {
-        if self.outage.is_some() {
-            return; // what is not seen is not dead
+        if self.outage.is_some() || !self.engine.kind().owns_instances() {
+            return; // what is not seen is not dead, and what is not ours is not replaced
         }
         let seen = |want: &Want| want.up || self.health.contains_key(&want.instance);
         let failed = |instance: &_| self.health.get(instance)?.health.is_dead(&self.config.heartbeat);
@@ -88,6 +88,21 @@ impl Fleet {
             record.last_exit = Some(last_exit(instance.clone(), &death));
             let name = want.name.clone();
             self.depart(name, instance, true, now);
+        }
+    }
+
+    /// Notes that the engine would not start it. What is not ours is tried as often as a heartbeat, and told of once.
+    pub(super) fn refused(&mut self, launch: &Launch, why: String) {
+        let record = self.records.entry(launch.number).or_default();
+        let is_news = record.refused.replace(why.clone()).is_none_or(|before| before != why);
+        let ours = self.engine.kind().owns_instances();
+        if ours {
+            record.pause.died(None, self.config.restart_pause, now());
+        } else {
+            record.pause.again(self.config.heartbeat.interval, now());
+        }
+        if ours || is_news {
+            self.report(&launch.instance, What::StartRefused(why));
         }
     }
 
@@ -118,13 +133,17 @@ impl Fleet {
 
     /// Has every desired instance that runs be watched, and forgets those that are gone.
     pub(super) fn attend(&mut self, now: Instant) {
+        let foreign = !self.engine.kind().owns_instances(); // whether it starts just now is not known: it counts at once
         for want in self.desired.wants() {
             let runs = |instance: &&Instance| instance.id == want.instance && instance.address().is_some();
             if self.observed.iter().any(|instance| runs(&instance))
                 && !self.health.contains_key(&want.instance)
             {
-                let life =
-                    Life { health: Health::new(want.up, now), since: SystemTime::now(), ready_since: None };
+                let life = Life {
+                    health: Health::new(want.up || foreign, now),
+                    since: SystemTime::now(),
+                    ready_since: None,
+                };
                 self.health.insert(want.instance.clone(), life);
                 self.records.entry(want.number).or_default().refused = None;
             }
@@ -173,13 +192,20 @@ impl Fleet {
             tracing::warn!("a heartbeat could not be sent for want of descriptors or ports of our own");
             return life.health.skip();
         };
-        if life.health.end(answered, &self.config.heartbeat) {
+        let rules = &self.config.heartbeat;
+        let was_dead = life.health.is_dead(rules).is_some();
+        let became_ready = life.health.end(answered, rules);
+        let death = life.health.is_dead(rules).filter(|_| !was_dead);
+        if became_ready {
             (life.since, life.ready_since) = (SystemTime::now(), Some(now()));
             self.desired.mark_up(instance);
             if let Some(want) = self.desired.wants().iter().find(|want| want.instance == *instance) {
                 self.records.entry(want.number).or_default().healing = None;
             }
             self.report(instance, What::Ready);
+        } else if let Some(failed) = death.filter(|_| !self.engine.kind().owns_instances()) {
+            life.since = SystemTime::now();
+            self.report(instance, What::Silent(Death::Heartbeats(failed)));
         }
     }
 
@@ -202,7 +228,7 @@ impl Fleet {
 
     fn tell(&self, event: Event) {
         match event.what {
-            What::Died(_) | What::StartRefused(_) => tracing::warn!("{event}"),
+            What::Died(_) | What::Silent(_) | What::StartRefused(_) => tracing::warn!("{event}"),
             _ => tracing::info!("{event}"),
         }
         self.journal.send_modify(|journal| journal.note(event, SystemTime::now()));

@@ -37,7 +37,7 @@ mod store;
 mod view;
 
 pub use claim::ClaimError;
-pub use desired::{ChangeError, Desired};
+pub use desired::{ChangeError, Configured, Desired};
 pub use health::Rules;
 pub use journal::{Entry, Journal};
 pub use probe::{GrpcProbe, HttpProbe, ImageProbe, Probe, ProbeSpec, TcpProbe};

@@ -34,6 +34,11 @@ impl Pause {
         });
     }
 
+    /// Notes that what cannot die could not begin: it may try again `after` this, however often.
+    pub fn again(&mut self, after: Duration, now: Instant) {
+        self.until = Some(now + after);
+    }
+
     /// Until when to wait; `None` if there is nothing to wait for `now`.
     pub fn until(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|until| *until > now)

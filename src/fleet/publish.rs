@@ -89,11 +89,7 @@ impl Fleet {
         let state = match life {
             Some(life) if life.health.is_ready() => RowState::Ready,
             Some(life) => match life.health.is_dead(&self.config.heartbeat) {
-                Some(failed) => RowState::Down(format!(
-                    "{}; replicas that fall silent are replaced {} at a time",
-                    Death::Heartbeats(failed),
-                    self.config.heal_at_once
-                )),
+                Some(_) => RowState::Down(self.silence()),
                 None => RowState::Starting,
             },
             None => self.away(want),
@@ -110,6 +106,15 @@ impl Fleet {
             on_ring: want.joined,
             traffic: self.replicas.get(&want.instance).map(Traffic::of),
             last_exit: record.last_exit,
+        }
+    }
+
+    /// What to say of one that runs and is silent.
+    fn silence(&self) -> String {
+        let failed = Death::Heartbeats(self.config.heartbeat.max_fail_count);
+        match self.engine.kind().owns_instances() {
+            true => format!("{failed}; the silent are replaced {} at a time", self.config.heal_at_once),
+            false => failed.to_string(),
         }
     }
 

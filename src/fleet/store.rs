@@ -9,10 +9,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::desired::{Desired, Want};
+use super::desired::{Configured, Desired, Want};
 use crate::{
     engine::Kind,
-    name::{InstanceId, Number, Owner},
+    name::{InstanceId, Name, Number, Owner},
     ring::Weight,
 };
 
@@ -144,6 +144,9 @@ struct StateFile {
     engine: String,
     owner: String,
     configured: usize,
+    /// The addresses, where it is these that are configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    upstreams: Vec<String>,
     replicas: Vec<ReplicaRow>,
 }
 
@@ -174,19 +177,28 @@ impl StateFile {
             joined: want.joined,
             up: want.up,
         };
+        let (configured, upstreams) = match &desired.configured {
+            Configured::Count(count) => (*count, Vec::new()),
+            Configured::Addresses(names) => (names.len(), names.iter().map(Name::to_string).collect()),
+        };
         StateFile {
             version: Version::One,
             engine: engine.to_string(),
             owner: desired.owner.to_string(),
-            configured: desired.configured,
+            configured,
+            upstreams,
             replicas: desired.wants().iter().map(row).collect(),
         }
     }
 
     fn to_stored(&self) -> Option<Stored> {
+        let engine: Kind = self.engine.parse().ok()?;
+        let name = |text: &String| {
+            if engine.owns_instances() { text.parse().ok() } else { Name::of_address(text).ok() }
+        };
         let want = |row: &ReplicaRow| {
             Some(Want {
-                name: row.name.parse().ok()?,
+                name: name(&row.name)?,
                 number: Number::new(row.number)?,
                 instance: InstanceId::parse(&row.instance)?,
                 weight: Weight::new(row.weight)?,
@@ -195,8 +207,13 @@ impl StateFile {
             })
         };
         let wants = self.replicas.iter().map(want).collect::<Option<_>>()?;
-        let desired = Desired::from_wants(Owner::parse(&self.owner)?, self.configured, wants);
-        Some(Stored { engine: self.engine.parse().ok()?, desired })
+        let configured = if engine.owns_instances() {
+            Configured::Count(self.configured)
+        } else {
+            Configured::Addresses(self.upstreams.iter().map(name).collect::<Option<_>>()?)
+        };
+        let desired = Desired::from_wants(Owner::parse(&self.owner)?, configured, wants);
+        Some(Stored { engine, desired })
     }
 }
 
@@ -236,6 +253,23 @@ mod tests {
         store.clear().unwrap();
         store.clear().unwrap();
         assert_eq!(store.load().unwrap(), None);
+    }
+
+    #[test]
+    fn a_set_of_addresses_is_loaded_again_and_names_alone_are_none() {
+        let directory = Temporary::new("addresses");
+        let store = Store::open(&directory.0).unwrap();
+        for addresses in [&[][..], &["10.0.0.5:80", "[::1]:80"]] {
+            let addresses: Vec<Name> = addresses.iter().map(|a| Name::of_address(a).unwrap()).collect();
+            let desired =
+                Desired::of_addresses(Owner::from_bits(9), &addresses, &mut StdRng::seed_from_u64(1));
+            let stored = Stored { engine: Kind::Fixed, desired };
+            store.save(&stored).unwrap();
+            assert_eq!(store.load().unwrap(), Some(stored));
+        }
+        let text = fs::read_to_string(store.path()).unwrap().replace("fixed", "docker");
+        fs::write(store.path(), text).unwrap();
+        assert!(matches!(store.load(), Err(StoreError::Unreadable { .. })));
     }
 
     #[test]

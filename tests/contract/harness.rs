@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::{StreamExt, future::BoxFuture};
 use ringkeeper::{
     engine::{Engine, Instance, Launch, Logs},
-    name::{InstanceId, Number, Owner},
+    name::{InstanceId, Name, Number, Owner},
 };
 use tokio::time::{Instant, sleep};
 
@@ -16,6 +16,10 @@ pub const SOON: Duration = Duration::from_secs(30);
 pub trait Harness {
     /// A word that no other harness has, for names: things beyond the deployment share their space.
     fn word(&self) -> &str;
+    /// The name of a launch of this number.
+    fn name(&self, number: u16) -> Name {
+        format!("{}-{number}", self.word()).parse().unwrap()
+    }
     /// The engine, of a deployment of this harness alone.
     fn engine(&self) -> Arc<dyn Engine>;
     /// An engine of another deployment in the same place.
@@ -41,7 +45,7 @@ impl dyn Harness + '_ {
             instance: id(number),
             owner: Owner::from_bits(7),
             pool: "default".into(),
-            name: format!("{}-{number}", self.word()).parse().unwrap(),
+            name: self.name(number),
             number: Number::new(number).unwrap(),
         }
     }

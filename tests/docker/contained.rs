@@ -8,7 +8,7 @@ use crate::{
     alone,
     support::{
         Client, Deployment, PATIENCE,
-        docker::{containers, docker, image},
+        docker::{containers, docker, image, socket},
         within,
     },
 };
@@ -73,13 +73,6 @@ impl Drop for Contained {
 
 fn balancer_image() -> String {
     std::env::var("RINGKEEPER_TEST_BALANCER").expect("RINGKEEPER_TEST_BALANCER is the balancer's image")
-}
-
-/// The socket on the engine's side.
-fn socket() -> String {
-    let named =
-        std::env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(str::to_owned));
-    named.unwrap_or_else(|| "/var/run/docker.sock".into())
 }
 
 /// What the balancer and a `down` in its place share.

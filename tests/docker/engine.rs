@@ -116,7 +116,7 @@ impl OwnEngine {
             if Instant::now() > deadline {
                 let _best_effort = daemon.kill();
             }
-            std::thread::sleep(Duration::from_millis(5));
+            rest();
         }
         // A containerd that dies with its engine is a zombie until init takes note; the next engine would wait for it.
         let _none_if_told = fs::remove_file(self.root.join("exec/containerd/containerd.pid"));
@@ -124,6 +124,10 @@ impl OwnEngine {
 
     /// Starts the engine and waits until it answers.
     pub fn run(&mut self, containers: Containers) {
+        self.try_to_run(containers).unwrap_or_else(|why| panic!("the engine does not start: {why}"));
+    }
+
+    fn try_to_run(&mut self, containers: Containers) -> Result<(), String> {
         assert!(self.daemon.is_none(), "one at a time");
         let log = File::options().create(true).append(true).open(self.root.join("log")).expect("a log");
         let mut command = Command::new("dockerd");
@@ -135,24 +139,22 @@ impl OwnEngine {
         ] {
             command.arg(flag).arg(self.root.join(name));
         }
-        command.args(["--host", &self.host(), "--bridge", &self.bridge.name()]);
+        let host = self.host();
+        command.args(["--host", &host, "--bridge", &self.bridge.name()]);
         command.args(["--iptables=false", "--ip-masq=false", "--ip-forward=false"]);
         if containers == Containers::LiveOn {
             command.arg("--live-restore");
         }
         let daemon = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log).spawn();
-        self.daemon = Some(daemon.expect("there is a dockerd"));
-        self.answers();
-    }
-
-    /// Waits until the engine answers.
-    fn answers(&mut self) {
+        let daemon = self.daemon.insert(daemon.map_err(|error| error.to_string())?);
         let deadline = Instant::now() + PATIENCE;
-        while !self.client(&["version"]).output().is_ok_and(|output| output.status.success()) {
-            let ended = self.daemon.as_mut().expect("it was started").try_wait().expect("a child");
-            assert!(ended.is_none() && Instant::now() < deadline, "the engine does not start: {ended:?}");
-            std::thread::sleep(Duration::from_millis(5));
+        while !client(&host).arg("version").output().is_ok_and(|output| output.status.success()) {
+            match daemon.try_wait() {
+                Ok(None) if Instant::now() < deadline => rest(),
+                ended => return Err(format!("{ended:?}")),
+            }
         }
+        Ok(())
     }
 
     /// Gives it the image of the replicas, which the machine's engine has.
@@ -165,13 +167,16 @@ impl OwnEngine {
     }
 
     fn client(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("docker");
-        command.args(["--host", &self.host()]).args(arguments);
+        let mut command = client(&self.host());
+        command.args(arguments);
         command
     }
 
-    /// Removes the containers and networks, by the engine if it still works.
+    /// Removes the containers and networks by the engine, which leaves least behind, if it can be had once more.
     fn clear(&mut self) {
+        if self.daemon.is_none() {
+            let _best_effort = self.try_to_run(Containers::EndWithIt);
+        }
         let ids = self.client(&["ps", "--all", "--quiet"]).output();
         let ids = ids.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         if !ids.is_empty() {
@@ -272,6 +277,18 @@ impl Bridge {
             }
         }
     }
+}
+
+/// Between two looks at a condition, where nothing can be awaited: an engine also ends as it is dropped.
+#[expect(clippy::disallowed_methods, reason = "its callers wait for a condition with a deadline")]
+fn rest() {
+    std::thread::sleep(Duration::from_millis(5));
+}
+
+fn client(host: &str) -> Command {
+    let mut command = Command::new("docker");
+    command.args(["--host", host]);
+    command
 }
 
 /// Whether engines can be run here; else why not.

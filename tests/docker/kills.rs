@@ -85,6 +85,7 @@ async fn five_hundred_kills_leave_the_same_names_and_numbers_and_nothing_else() 
     let warm = balancer.resident_kib();
     kill(&deployment, &balancer, KILLS - WARM_UP, &mut rng).await;
     let lasted = begun.elapsed();
+    until("each kill was noticed", async || balancer.deaths().len() >= KILLS).await;
     until("the containers are those that are shown, and ready", async || {
         let (rows, containers) = (balancer.rows().await, containers(&deployment.name));
         rows.len() == 5 && containers.len() == 5 && rows.iter().all(|row| row.state == "ready")

@@ -11,12 +11,15 @@ mod support;
 mod addition;
 mod contained;
 mod engine;
+mod foreign;
 mod healing;
+mod healthcheck;
 mod kills;
 mod load;
 mod membership;
 mod outage;
 mod restart;
+mod tls;
 
 /// Tests that measure time have the machine for themselves, as far as this suite goes.
 static MACHINE: RwLock<()> = RwLock::const_new(());

@@ -124,6 +124,7 @@ async fn after_a_reboot_the_same_names_and_numbers_come_back_though_the_engine_i
     let (second, ()) = tokio::join!(deployment.launch(&[]), late);
     second.all_ready().await;
     assert_eq!(second.seats().await, seats);
+    assert_eq!(second.deaths().len(), seats.len(), "none of them had lived on");
     nothing_is_twice_or_left_over(&engine, &second).await;
     assert_eq!(second.call("GET", "/home", "").await.status, 200);
 }

@@ -7,6 +7,13 @@ pub fn image() -> String {
     std::env::var("RINGKEEPER_TEST_IMAGE").expect("RINGKEEPER_TEST_IMAGE is the image of the sample replica")
 }
 
+/// The socket on the engine's side.
+pub fn socket() -> String {
+    let named =
+        std::env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(str::to_owned));
+    named.unwrap_or_else(|| "/var/run/docker.sock".into())
+}
+
 /// What `docker ARGUMENTS…` prints, trimmed; fails where it fails.
 pub fn docker(arguments: &[&str]) -> String {
     let output = run(arguments);

@@ -46,6 +46,11 @@ impl Deployment {
         Deployment::new("process")
     }
 
+    /// One whose replicas are run by the test.
+    pub fn of_upstreams() -> Self {
+        Deployment::new("fixed")
+    }
+
     /// One whose replicas are containers.
     pub fn of_containers() -> Self {
         Deployment::new("docker")
@@ -99,6 +104,13 @@ impl Deployment {
     /// A balancer that listens; its replicas may not be ready yet.
     pub async fn launch(&self, arguments: &[&str]) -> Balancer {
         Balancer::launch(self.command("serve", arguments)).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn launch_in(&self, environment: &[(&str, String)], arguments: &[&str]) -> Balancer {
+        let mut command = self.command("serve", arguments);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        Balancer::launch(command).await
     }
 
     /// A balancer whose replicas are ready.

@@ -4,11 +4,13 @@
 mod support;
 
 mod control;
+mod fixed;
 mod hostile;
 mod kills;
 mod life;
 mod operate;
 mod origin;
+mod probes;
 mod relay;
 mod routes;
 mod settings;
@@ -18,4 +20,11 @@ mod settings;
 #[ignore = "is a replica of the other tests"]
 fn replica() {
     origin::serve();
+}
+
+/// The same, of one that has gRPC's health service and nothing else.
+#[test]
+#[ignore = "is a replica of the other tests"]
+fn grpc_replica() {
+    probes::serve();
 }

@@ -44,7 +44,12 @@ fn check_tells_every_value_and_where_it_comes_from() {
     let file =
         "# mine\nreplicas = 7\nrise = 2\nadmin_token = \"geheim\"\npreset = \"assignment\"\nslots = 1024\n";
     let directory = Directory::with("sources", file);
-    let environment = [("RINGKEEPER_RISE", "4"), ("RINGKEEPER_KEY", "path"), ("RINGKEEPER_ADOPT", "1")];
+    let environment = [
+        ("RINGKEEPER_RISE", "4"),
+        ("RINGKEEPER_KEY", "path"),
+        ("RINGKEEPER_ADOPT", "1"),
+        ("RINGKEEPER_ENV", "A=geheim 'B=x y'"),
+    ];
     let output = directory.check(&["--key", "client", "--threads", "2"], &environment);
     assert!(output.status.success(), "{}", stderr(&output));
     let table = String::from_utf8(output.stdout).unwrap();
@@ -60,7 +65,8 @@ fn check_tells_every_value_and_where_it_comes_from() {
         ("virtual", "9", "preset"),
         ("heartbeat_interval", "10s", "preset"),
         ("slack", "0.01", "default"),
-        ("port", "5000", "default"),
+        ("port", "the one that the image exposes, or 5000", "default"),
+        ("env", "A=*** B=***", "RINGKEEPER_ENV"),
         ("admin_token_file", "-", "default"),
     ] {
         assert_eq!(row(&table, name), (value.to_owned(), source.to_owned()), "{name}");

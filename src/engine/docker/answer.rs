@@ -5,6 +5,7 @@ use std::time::Duration;
 use bollard::errors::Error;
 use tokio::time::timeout;
 
+use super::advice::advised;
 use crate::engine::{EngineError, Kind};
 
 /// The call's result, with a deadline and our words.
@@ -30,7 +31,7 @@ pub(super) fn refused(attempt: &str, why: String) -> EngineError {
 
 pub(super) fn explain(attempt: &str, error: &Error) -> EngineError {
     match error {
-        Error::DockerResponseServerError { message, .. } => refused(attempt, message.trim().to_owned()),
+        Error::DockerResponseServerError { message, .. } => refused(attempt, advised(message.trim())),
         _ => EngineError::Unreachable { kind: Kind::Docker, why: chain(error) },
     }
 }

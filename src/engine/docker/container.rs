@@ -10,7 +10,7 @@ use bollard::models::{
     HostConfig, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
 };
 
-use super::{Config, healthcheck};
+use super::{Config, Volume, healthcheck, images::DEFAULT_PORT};
 use crate::{
     engine::{Instance, Launch, State},
     name::{Deployment, InstanceId, Name, Number, Owner},
@@ -22,6 +22,8 @@ pub(super) const OWNER: &str = "ringkeeper.owner";
 const POOL: &str = "ringkeeper.pool";
 const NAME: &str = "ringkeeper.name";
 const NUMBER: &str = "ringkeeper.number";
+/// The port that it listens on, where the settings name none.
+const PORT: &str = "ringkeeper.port";
 
 /// What a replica's container may do and use: the least that does, each of it to be opted out of.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,15 +42,20 @@ pub struct Limits {
     pub cpus: Option<f64>,
 }
 
-/// The container that a launch asks for.
-pub(super) fn body(launch: &Launch, config: &Config) -> ContainerCreateBody {
+/// The container that a launch asks for, which is to listen on this port.
+pub(super) fn body(launch: &Launch, config: &Config, port: u16) -> ContainerCreateBody {
     let endpoint = EndpointSettings { aliases: Some(vec![launch.name.to_string()]), ..Default::default() };
     let network = config.deployment.to_string();
+    let given = &config.given;
+    let variables = given.env.iter().map(|variable| format!("{}={}", variable.name, variable.value));
     ContainerCreateBody {
         image: Some(config.image.clone()),
         hostname: Some(launch.name.to_string()),
-        env: Some(vec![format!("SERVER_ID={}", launch.number)]),
-        labels: Some(labels(launch, config)),
+        env: Some(variables.chain([format!("SERVER_ID={}", launch.number)]).collect()),
+        cmd: given.command.clone(),
+        entrypoint: given.entrypoint.clone(),
+        user: given.user.clone(),
+        labels: Some(labels(launch, config, port)),
         host_config: Some(host_config(config)),
         networking_config: Some(NetworkingConfig {
             endpoints_config: Some(HashMap::from([(network, endpoint)])),
@@ -57,7 +64,7 @@ pub(super) fn body(launch: &Launch, config: &Config) -> ContainerCreateBody {
     }
 }
 
-fn labels(launch: &Launch, config: &Config) -> HashMap<String, String> {
+fn labels(launch: &Launch, config: &Config, port: u16) -> HashMap<String, String> {
     [
         (DEPLOYMENT, config.deployment.to_string()),
         (OWNER, launch.owner.to_string()),
@@ -65,6 +72,7 @@ fn labels(launch: &Launch, config: &Config) -> HashMap<String, String> {
         (NAME, launch.name.to_string()),
         (NUMBER, launch.number.to_string()),
         (INSTANCE, launch.instance.to_string()),
+        (PORT, port.to_string()),
     ]
     .into_iter()
     .map(|(label, value)| (label.to_owned(), value))
@@ -72,9 +80,11 @@ fn labels(launch: &Launch, config: &Config) -> HashMap<String, String> {
 }
 
 fn host_config(config: &Config) -> HostConfig {
-    let limits = &config.limits;
-    let tmp = HashMap::from([("/tmp".to_owned(), "rw,nosuid,nodev,noexec,size=64m".to_owned())]);
+    let (limits, given) = (&config.limits, &config.given);
+    let binds: Vec<String> = given.volumes.iter().map(Volume::bind).collect();
     HostConfig {
+        binds: (!binds.is_empty()).then_some(binds),
+        device_requests: given.gpus.map(|gpus| vec![gpus.request()]),
         network_mode: Some(config.deployment.to_string()),
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
@@ -83,12 +93,19 @@ fn host_config(config: &Config) -> HostConfig {
         cap_drop: limits.drop_capabilities.then(|| vec!["ALL".to_owned()]),
         security_opt: limits.no_new_privileges.then(|| vec!["no-new-privileges".to_owned()]),
         readonly_rootfs: Some(limits.read_only),
-        tmpfs: limits.read_only.then_some(tmp),
+        tmpfs: Some(tmpfs(config)),
         pids_limit: limits.pids,
         memory: limits.memory,
         nano_cpus: limits.cpus.map(|cpus| (cpus * 1e9) as i64),
         ..Default::default()
     }
+}
+
+fn tmpfs(config: &Config) -> HashMap<String, String> {
+    let tmp = ("/tmp".to_owned(), "rw,nosuid,nodev,noexec,size=64m".to_owned());
+    let own = config.limits.read_only.then_some(tmp);
+    let given = config.given.tmpfs.iter().map(|tmpfs| (tmpfs.path.clone(), tmpfs.options.clone()));
+    own.into_iter().chain(given).collect()
 }
 
 /// The instance that a row of the engine's list shows; `None` where its labels are not those of one.
@@ -124,7 +141,8 @@ fn state(summary: &ContainerSummary, config: &Config) -> State {
 fn address(summary: &ContainerSummary, config: &Config) -> Option<SocketAddr> {
     let networks = summary.network_settings.as_ref()?.networks.as_ref()?;
     let ip: IpAddr = networks.get(config.deployment.as_str())?.ip_address.as_ref()?.parse().ok()?;
-    Some(SocketAddr::new(ip, config.port))
+    let labelled = || summary.labels.as_ref()?.get(PORT)?.parse().ok();
+    Some(SocketAddr::new(ip, config.port.or_else(labelled).unwrap_or(DEFAULT_PORT)))
 }
 
 /// How a container ended, from its inspection.

@@ -5,20 +5,19 @@ use std::time::{Duration, SystemTime};
 use bollard::Docker;
 use tokio::time::timeout;
 
-use super::{Config, answer::chain, connect, healthcheck::has_healthcheck};
-use crate::engine::{ASK_TIMEOUT, EngineError};
+use super::{
+    Config, Pull,
+    answer::chain,
+    connect,
+    connect::Place,
+    healthcheck::has_healthcheck,
+    images::Images,
+    registry::{credentials, registry, tagged},
+};
+use crate::engine::{ASK_TIMEOUT, EngineError, Finding};
 
 /// How far the engine's clock may be off.
 const CLOCK: Duration = Duration::from_secs(5);
-
-/// What was looked at, and what was found: good, or what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What was looked at.
-    pub what: &'static str,
-    /// What is so; or what is wrong and how to mend it.
-    pub found: Result<String, String>,
-}
 
 /// Looks at everything that a replica in Docker needs.
 pub async fn examine(config: &Config) -> Vec<Finding> {
@@ -41,20 +40,43 @@ async fn version(docker: &Docker) -> Result<String, String> {
     if spoken < (1, 41) {
         return Err(format!("Docker {release} speaks API {api}; 1.41 is needed: use Docker 20.10 or newer"));
     }
-    Ok(format!("Docker {release}, API {api}"))
+    Ok(format!("Docker {release}, API {api}, at {}", Place::of_environment()))
 }
 
 async fn image(docker: &Docker, config: &Config) -> Result<String, String> {
     let image = &config.image;
+    let images = Images::new(docker.clone(), image.clone(), config.pulling.clone());
     match ask(docker.inspect_image(image)).await {
         Ok(found) if config.needs_healthcheck && !has_healthcheck(&found) => {
             Err(EngineError::NoHealthcheck { image: image.clone() }.to_string())
         }
-        Ok(_) => Ok(format!("'{image}' is there")),
-        Err(why) => Err(format!(
-            "'{image}': {why}; build it (`make images`), pull it (`docker pull {image}`), or set --image"
-        )),
+        Ok(_) => match config.port {
+            Some(port) => Ok(format!("'{image}' is there; its replicas listen on port {port}")),
+            None => {
+                let port = images.port().await.map_err(|error| error.to_string())?;
+                Ok(format!("'{image}' is there; its replicas listen on port {port}"))
+            }
+        },
+        Err(why) => {
+            let elsewhere = in_registry(docker, config).await;
+            elsewhere.map_err(|also| {
+                format!("'{image}': {why}{also}; build it (`make images`), pull it (`docker pull {image}`), or set --image")
+            })
+        }
     }
+}
+
+/// Whether a missing image can be pulled.
+async fn in_registry(docker: &Docker, config: &Config) -> Result<String, String> {
+    if config.pulling.when == Pull::Never {
+        return Err(String::new());
+    }
+    let (image, from) = (&config.image, registry(&config.image));
+    let credentials = credentials(image, config.pulling.login.as_ref());
+    let known = ask(docker.inspect_registry_image(&tagged(image), credentials)).await;
+    known
+        .map(|_| format!("'{image}' is pulled from '{from}' when it is needed"))
+        .map_err(|why| format!(", and in '{from}': {why}"))
 }
 
 async fn network(docker: &Docker, config: &Config) -> Result<String, String> {

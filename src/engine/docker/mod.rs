@@ -5,11 +5,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bollard::{
     Docker,
     container::LogOutput,
-    errors::Error,
     models::ContainerSummary,
     query_parameters::{
-        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, RenameContainerOptions, StopContainerOptionsBuilder,
+        ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+        StopContainerOptionsBuilder,
     },
 };
 use futures_util::{
@@ -19,25 +18,35 @@ use futures_util::{
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, Logs, START_TIMEOUT, Stop};
 use crate::name::{Deployment, InstanceId, Name};
 
+mod advice;
 mod answer;
 mod connect;
 mod container;
+mod creation;
 mod examine;
+mod given;
 mod healthcheck;
+mod images;
 mod network;
+mod registry;
+mod tls;
 mod watch;
 
-use answer::{explain, gone_is_ok, is_missing, is_under_way, no_answer, refused, within};
+use answer::{explain, gone_is_ok, is_missing, is_under_way, within};
 pub use connect::{ConnectError, connect};
 pub use container::Limits;
-pub use examine::{Finding, examine};
+pub use examine::examine;
+pub use given::{Given, Gpus, Tmpfs, Volume};
 pub use healthcheck::{CheckError, check_image};
+use images::Images;
+pub use images::{Pull, Pulling};
+pub use registry::Login;
 
 /// Between two looks at something that the engine is busy with.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -49,8 +58,12 @@ pub struct Config {
     pub deployment: Deployment,
     /// The image of the replicas.
     pub image: String,
-    /// The port on which they listen.
-    pub port: u16,
+    /// The port on which they listen, where it is not the one that the image exposes.
+    pub port: Option<u16>,
+    /// How the image gets there.
+    pub pulling: Pulling,
+    /// What else they are given.
+    pub given: Given,
     /// What they may do and use.
     pub limits: Limits,
     /// From the stop signal to SIGKILL.
@@ -65,25 +78,12 @@ pub struct Config {
 pub struct DockerEngine {
     docker: Docker,
     config: Config,
+    images: Images,
     operations: Semaphore,
     /// Held while the network is made: the engine itself would make several of one name.
     network: tokio::sync::Mutex<()>,
     changed: Arc<Notify>,
     watch: JoinHandle<()>,
-}
-
-/// Who has a container's name.
-enum Holder {
-    /// Nobody any more.
-    Gone,
-    /// The launch's own container, which has this id.
-    Launch(String),
-    /// An earlier instance of this deployment.
-    Older(String),
-    /// A replica of another deployment.
-    OtherDeployment,
-    /// Something else: this.
-    Foreign(String),
 }
 
 impl DockerEngine {
@@ -92,7 +92,9 @@ impl DockerEngine {
         let changed = Arc::new(Notify::new());
         let watch = tokio::spawn(watch::watch(docker.clone(), config.deployment.clone(), changed.clone()));
         let operations = Semaphore::new(config.concurrency);
-        DockerEngine { docker, config, operations, network: tokio::sync::Mutex::default(), changed, watch }
+        let images = Images::new(docker.clone(), config.image.clone(), config.pulling.clone());
+        let network = tokio::sync::Mutex::default();
+        DockerEngine { docker, config, images, operations, network, changed, watch }
     }
 
     async fn containers(&self, label: String) -> Result<Vec<ContainerSummary>, EngineError> {
@@ -134,6 +136,17 @@ impl DockerEngine {
     }
 
     async fn start_one(&self, launch: &Launch) -> Result<(), EngineError> {
+        self.images.refresh().await?;
+        match self.start_with_image(launch).await {
+            Err(EngineError::ImageMissing { .. }) => {
+                self.images.fetch().await?; // which takes its time, and no permit
+                self.start_with_image(launch).await
+            }
+            other => other,
+        }
+    }
+
+    async fn start_with_image(&self, launch: &Launch) -> Result<(), EngineError> {
         let _permit = self.operations.acquire().await.expect("the semaphore is never closed");
         let deadline = Instant::now() + ASK_TIMEOUT;
         loop {
@@ -165,76 +178,6 @@ impl DockerEngine {
             }
             other => other,
         }
-    }
-
-    /// Creates the container: under its name where that is free or an older one of ours has it, as `NAME--ID` where
-    /// another deployment's replica has it. Returns its id.
-    async fn create(&self, launch: &Launch) -> Result<String, EngineError> {
-        healthcheck::require(&self.docker, &self.config).await?;
-        let mut name = launch.name.to_string();
-        let body = container::body(launch, &self.config);
-        let deadline = Instant::now() + ASK_TIMEOUT;
-        while Instant::now() < deadline {
-            let options = CreateContainerOptionsBuilder::default().name(&name).build();
-            let created = self.docker.create_container(Some(options), body.clone());
-            match timeout(START_TIMEOUT, created).await {
-                Ok(Ok(created)) => return Ok(created.id),
-                Ok(Err(Error::DockerResponseServerError { status_code: 409, .. })) => {
-                    match self.holder(&name, launch).await? {
-                        // the engine keeps a name from before it shows a container until after it has removed it
-                        Holder::Gone => sleep(SETTLE).await,
-                        Holder::Launch(id) => return Ok(id),
-                        Holder::Older(instance) => self.rename(&name, &launch.name, &instance).await?,
-                        Holder::OtherDeployment => name = format!("{}--{}", launch.name, launch.instance),
-                        Holder::Foreign(holder) => {
-                            return Err(EngineError::NameTaken { name: launch.name.clone(), holder });
-                        }
-                    }
-                }
-                Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => {
-                    return Err(EngineError::ImageMissing { image: self.config.image.clone() });
-                }
-                Ok(Err(error)) => return Err(explain(&format!("create '{}'", launch.name), &error)),
-                Err(_) => return Err(no_answer(START_TIMEOUT)),
-            }
-        }
-        Err(refused(&format!("create '{}'", launch.name), "its name is taken again and again".into()))
-    }
-
-    /// Who has the name that this launch wants.
-    async fn holder(&self, name: &str, launch: &Launch) -> Result<Holder, EngineError> {
-        let inspected = match timeout(ASK_TIMEOUT, self.docker.inspect_container(name, None)).await {
-            Ok(Ok(inspected)) => inspected,
-            Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => return Ok(Holder::Gone),
-            Ok(Err(error)) => return Err(explain("inspect a container", &error)),
-            Err(_) => return Err(no_answer(ASK_TIMEOUT)),
-        };
-        let id = inspected.id.unwrap_or_default();
-        let config = inspected.config.unwrap_or_default();
-        let labels = config.labels.unwrap_or_default();
-        let label = |name: &str| labels.get(name).map(String::as_str);
-        let short = id.get(..12).unwrap_or(&id);
-        Ok(match (label(container::DEPLOYMENT), label(container::INSTANCE)) {
-            (Some(deployment), Some(_)) if deployment != self.config.deployment.as_str() => {
-                Holder::OtherDeployment
-            }
-            (Some(_), Some(_)) if label(container::OWNER) != Some(launch.owner.as_str()) => {
-                Holder::Foreign(format!("the container {short} of another balancer"))
-            }
-            (Some(_), Some(instance)) if instance == launch.instance.as_str() => Holder::Launch(id),
-            (Some(_), Some(instance)) => Holder::Older(instance.to_owned()),
-            _ => {
-                Holder::Foreign(format!("the container {short} (image {})", config.image.unwrap_or_default()))
-            }
-        })
-    }
-
-    /// Renames a container to `NAME--ID`. Ok if it is gone, or called that already.
-    async fn rename(&self, container: &str, name: &Name, instance: &str) -> Result<(), EngineError> {
-        let options = RenameContainerOptions { name: format!("{name}--{instance}") };
-        gone_is_ok(
-            within(ASK_TIMEOUT, "rename a container", self.docker.rename_container(container, options)).await,
-        )
     }
 
     async fn release_one(&self, instance: &InstanceId) -> Result<(), EngineError> {

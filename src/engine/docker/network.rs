@@ -1,4 +1,4 @@
-//! The network of a deployment's containers.
+//! The deployment's network.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ impl DockerEngine {
         within(START_TIMEOUT, "create the network", self.docker.create_network(request)).await.map(drop)
     }
 
-    /// Removes the network, if it is ours.
+    /// Removes the network, where it is ours.
     pub(super) async fn clear_all(&self) -> Result<(), EngineError> {
         let name = self.config.deployment.as_str();
         let inspected =

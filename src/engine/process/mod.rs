@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, Logs, State, Stop};
+use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, Logs, State, Stop, Variable};
 use crate::name::InstanceId;
 
 mod output;
@@ -35,6 +35,8 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 pub struct Config {
     /// The program of a replica and its arguments; never empty. It listens on `127.0.0.1:$PORT` at the least.
     pub command: Vec<String>,
+    /// What it finds in its environment, beside the balancer's own and the three variables that tell it its place.
+    pub env: Vec<Variable>,
     /// From SIGTERM to SIGKILL.
     pub stop_timeout: Duration,
 }
@@ -143,6 +145,10 @@ impl ProcessEngine {
             std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"RINGKEEPER_"))
         {
             command.env_remove(name);
+        }
+        let told = ["PORT", "BIND"]; // by the balancer alone
+        for variable in self.config.env.iter().filter(|variable| !told.contains(&variable.name.as_str())) {
+            command.env(&variable.name, &variable.value);
         }
         die_with_parent(&mut command);
         command
