@@ -1,5 +1,6 @@
 //! The tester of a running balancer.
 
+mod bench;
 mod run;
 mod summary;
 
@@ -23,13 +24,18 @@ struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum Command {
     Run(run::RunArgs),
+    #[command(hide = true)]
+    Bench(bench::BenchArgs),
 }
 
 /// One thread: what it tests has the others.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Command::Run(args) = Args::parse().command;
-    match run::run(args).await {
+    let done = match Args::parse().command {
+        Command::Run(args) => run::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
