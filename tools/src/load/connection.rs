@@ -112,7 +112,9 @@ impl Connection {
                 break;
             }
             part = match self.read(0).await {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && head.body == Framing::Close => break,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && head.body == Framing::Close => {
+                    break;
+                }
                 read => 0..read?,
             };
         }

@@ -204,7 +204,10 @@ impl Run {
             Carry::Body => {
                 let (body, kind) = (format!(r#"{{"request_id": {id}}}"#), "content-type: application/json");
                 let length = body.len();
-                write!(request, "GET {path} HTTP/1.1\r\nhost: {host}\r\n{kind}\r\ncontent-length: {length}\r\n\r\n{body}")
+                write!(
+                    request,
+                    "GET {path} HTTP/1.1\r\nhost: {host}\r\n{kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+                )
             }
         };
         written.expect("a vector takes everything");
