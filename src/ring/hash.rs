@@ -101,7 +101,9 @@ fn sha256(value: u128, slots: u32) -> u32 {
     let bytes = value.to_be_bytes();
     let shortest = &bytes[value.leading_zeros() as usize / 8..];
     let digest = Sha256::digest(shortest);
-    digest.iter().fold(0, |rest, byte| modulo(u64::from(rest) << 8 | u64::from(*byte), slots))
+    let words =
+        digest.chunks_exact(4).map(|word| word.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    words.fold(0, |rest, word| modulo(u64::from(rest) << 32 | word, slots))
 }
 
 impl FromStr for Hash {

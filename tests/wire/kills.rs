@@ -105,7 +105,8 @@ async fn five_hundred_kills_leave_the_same_names_and_numbers_and_nothing_else() 
 fn each_kill_is_accounted_for(balancer: &Balancer, restarts: u64) {
     let (killed, others): (Vec<_>, Vec<_>) =
         balancer.deaths().into_iter().partition(|death| death.ends_with("(signal 9)"));
-    let no_port = balancer.log().iter().filter(|line| line.starts_with("ringkeeper-server: cannot listen on")).count();
+    let no_port =
+        balancer.log().iter().filter(|line| line.starts_with("ringkeeper-server: cannot listen on")).count();
     assert_eq!((killed.len(), others.len()), (KILLS, no_port), "{others:?}");
     assert_eq!(restarts, (KILLS + no_port) as u64);
 }

@@ -15,6 +15,18 @@ pub fn standard_deviation(counts: &[u64]) -> f64 {
     (squares / counts.len() as f64).sqrt()
 }
 
+/// The middle one of these numbers, or the mean of the two in the middle; 0 of nothing.
+pub fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => 0.0,
+        length if length % 2 == 1 => sorted[middle],
+        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
+    }
+}
+
 /// How many times its fair share the busiest got; 1 where nobody got anything.
 pub fn busiest_to_mean(counts: &[u64]) -> f64 {
     let busiest = counts.iter().max().copied().unwrap_or_default();
@@ -64,6 +76,12 @@ mod tests {
         assert_eq!(standard_deviation(&[5, 5, 5]), 0.0);
         assert_eq!(busiest_to_mean(&[5, 5, 5]), 1.0);
         assert_eq!(chi_square_even(&[5, 5, 5]), 0.0);
+    }
+
+    #[test]
+    fn half_of_the_numbers_are_below_the_median() {
+        assert_eq!((median(&[]), median(&[3.0]), median(&[9.0, 1.0, 2.0])), (0.0, 3.0, 2.0));
+        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
     }
 
     #[test]

@@ -5,7 +5,9 @@ mod support;
 
 use serde_json::Value;
 
-use self::support::{Balancer, NOWHERE, code, json, run, text};
+use tempfile::TempDir;
+
+use self::support::{Balancer, NOWHERE, code, json, run, run_in, text};
 
 #[test]
 fn ten_thousand_requests_over_64_connections_go_exactly_where_the_ring_sends_them() {
@@ -63,6 +65,42 @@ fn the_table_has_no_colour_where_it_is_not_read_on_a_terminal() {
         ["300 requests", "over 4 connections at 2000 a second, seed 1", "Server-3", "busiest/mean", "p99.9"]
     {
         assert!(table.contains(part), "no '{part}' in\n{table}");
+    }
+}
+
+#[test]
+#[test]
+fn a_run_leaves_charts_and_numbers_and_says_what_was_demanded_in_vain() {
+    let Some(balancer) = Balancer::start(&[]) else { return };
+    let folder = TempDir::new().expect("a temporary directory");
+    let ringtest = |line: &str| {
+        let program = env!("CARGO_BIN_EXE_ringtest");
+        run_in(folder.path(), program, line, &balancer.url, &balancer.admin_url)
+    };
+    let line = "run -n 300 -c 4 --seed 1 --assert failed==0 --assert exact==1";
+    let (code, table, _) = text(&ringtest(line));
+    assert!(code == 0 && table.contains("in plots: run.svg run.png run.csv run-latency.svg"), "{table}");
+    let result = std::fs::read_to_string(folder.path().join("plots/run.json")).expect("a result");
+    let result: Value = serde_json::from_str(&result).expect("JSON");
+    assert_eq!((&result["requests"], &result["failed"]), (&Value::from(300), &Value::from(0)));
+    let (code, _, error) =
+        text(&ringtest("run -n 300 --json --no-files --assert max_over_mean<1 --assert p50<1h"));
+    assert_eq!(code, 1);
+    assert!(
+        error.starts_with("assertion failed: max_over_mean<1 does not hold: max_over_mean is 1."),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_run_on_another_number_of_servers_adds_or_removes_some() {
+    let Some(balancer) = Balancer::start(&[]) else { return };
+    for (servers, names) in [(4, 4), (2, 2)] {
+        let line = format!("run {servers} -n 400 -c 4 --seed 1 --exact --json --no-files");
+        let output = balancer.ringtest(&line);
+        let summary = json(&output);
+        assert_eq!(code(&output), 0, "{summary}");
+        assert_eq!(summary["servers"].as_array().map(Vec::len), Some(names), "{summary}");
     }
 }
 

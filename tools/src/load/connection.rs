@@ -1,40 +1,37 @@
 //! One kept-alive HTTP/1.1 connection, driven by whoever waits for its answer: no task of its own, so no switch between
-//! tasks for each request.
+//! tasks for each request, and no allocation but the server's name.
 
-use std::{
-    future::poll_fn,
-    io,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    task::Poll,
+use std::{io, net::SocketAddr};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
 };
 
-use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-
-use super::report::Answered;
+use super::{
+    message::{Chunks, Framing, Head},
+    report::Answered,
+};
 
 /// How much of a body is looked at for the server's name.
 const BEGINNING: usize = 4096;
 
-type Driver = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+/// What is read at a time; no head is longer.
+const BUFFER: usize = 16 << 10;
 
 /// An open connection. After an error, or an exchange that was not awaited to its end, it is of no more use.
 pub(super) struct Connection {
-    sender: http1::SendRequest<Full<Bytes>>,
-    /// `None` when it has ended.
-    driver: Option<Pin<Box<Driver>>>,
+    stream: TcpStream,
+    buffer: Box<[u8]>,
+    /// Whether another request may be sent.
+    keeps: bool,
 }
 
 /// Why there is no answer.
 pub(super) enum ExchangeError {
     /// The connection was closed before anything of the request was sent.
-    Unsent(Box<Request<Full<Bytes>>>),
-    /// It broke later.
+    Unsent,
+    /// It broke later, or what came is no answer.
     Broken,
 }
 
@@ -43,62 +40,109 @@ impl Connection {
     pub async fn open(addresses: &[SocketAddr]) -> io::Result<Self> {
         let stream = TcpStream::connect(addresses).await?;
         stream.set_nodelay(true)?;
-        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        Ok(Connection { sender, driver: Some(Box::pin(driver)) })
+        Ok(Connection { stream, buffer: vec![0; BUFFER].into(), keeps: true })
     }
 
-    /// Sends the request and reads the answer to its end.
-    pub async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answered, ExchangeError> {
-        let Connection { sender, driver } = self;
-        let exchange = async {
-            if sender.ready().await.is_err() {
-                return Err(ExchangeError::Unsent(Box::new(request)));
+    /// Sends the request, of which nothing is looked at, and reads the answer to its end.
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<Answered, ExchangeError> {
+        if !self.keeps || self.was_closed() {
+            return Err(ExchangeError::Unsent);
+        }
+        self.keeps = false; // until the answer is whole
+        self.stream.write_all(request).await.map_err(|_| ExchangeError::Broken)?;
+        self.answer().await.map_err(|_| ExchangeError::Broken)
+    }
+
+    /// Whether the server has ended the idle connection, or said something unasked. Asks the system only where
+    /// something has happened: a read that did not fill the buffer has left the connection known to be quiet.
+    fn was_closed(&self) -> bool {
+        !matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    async fn answer(&mut self) -> io::Result<Answered> {
+        let mut filled = 0;
+        let head = loop {
+            filled += self.read(filled).await?;
+            match Head::read(&self.buffer[..filled]).map_err(|_| malformed())? {
+                Some(Head { status: 100..200, length, .. }) => {
+                    self.buffer.copy_within(length..filled, 0); // another head follows
+                    filled -= length;
+                }
+                Some(head) => break head,
+                None => {}
             }
-            let response =
-                sender.try_send_request(request).await.map_err(|mut error| match error.take_message() {
-                    Some(request) => ExchangeError::Unsent(Box::new(request)),
-                    None => ExchangeError::Broken,
-                })?;
-            let status = response.status().as_u16();
-            read(status, response.into_body()).await.map_err(|_| ExchangeError::Broken)
         };
-        driven(driver, exchange).await
+        let rest = head.length..filled;
+        match head.body {
+            Framing::Length(length) if length <= rest.len() as u64 => {
+                self.keeps = head.keeps && length == rest.len() as u64;
+                let body = &self.buffer[rest][..length as usize];
+                Ok(Answered::new(head.status, beginning(body)))
+            }
+            _ => self.long_answer(head, rest).await,
+        }
+    }
+
+    /// An answer whose body is not whole yet, or chunked. The part of it that is there is `rest` of the buffer.
+    async fn long_answer(&mut self, head: Head, rest: std::ops::Range<usize>) -> io::Result<Answered> {
+        let mut kept = Vec::new();
+        let mut keep = |data: &[u8]| {
+            let room = BEGINNING - kept.len();
+            kept.extend_from_slice(&data[..data.len().min(room)]);
+        };
+        let mut chunks = Chunks::START;
+        let mut left = if let Framing::Length(length) = head.body { length } else { u64::MAX };
+        let mut part = rest;
+        loop {
+            let bytes = &self.buffer[part.clone()];
+            let (over, taken) = match head.body {
+                Framing::Chunked => {
+                    let taken = chunks.feed(bytes, &mut keep).map_err(|_| malformed())?;
+                    (chunks == Chunks::Over, taken)
+                }
+                Framing::Length(_) | Framing::Close => {
+                    let taken = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    keep(&bytes[..taken]);
+                    left -= taken as u64;
+                    (left == 0, taken)
+                }
+            };
+            if over {
+                self.keeps = head.keeps && taken == bytes.len();
+                break;
+            }
+            part = match self.read(0).await {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && head.body == Framing::Close => {
+                    break;
+                }
+                read => 0..read?,
+            };
+        }
+        Ok(Answered::new(head.status, &kept))
+    }
+
+    /// Reads once into the buffer after what is there.
+    async fn read(&mut self, filled: usize) -> io::Result<usize> {
+        if filled == self.buffer.len() {
+            return Err(malformed());
+        }
+        match self.stream.read(&mut self.buffer[filled..]).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            length => Ok(length),
+        }
     }
 
     /// Returns when the server has closed the idle connection and that was seen.
     #[cfg(test)]
     pub async fn closed(&mut self) {
-        if let Some(driver) = self.driver.take() {
-            let _how_does_not_matter = driver.await;
-        }
+        let _closed = self.stream.readable().await;
     }
 }
 
-async fn read(status: u16, mut body: Incoming) -> hyper::Result<Answered> {
-    let mut beginning = Bytes::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        if beginning.is_empty() {
-            beginning = data; // nearly always the whole body
-        } else if beginning.len() < BEGINNING {
-            beginning = [beginning, data].concat().into();
-        }
-    }
-    Ok(Answered::new(status, &beginning[..beginning.len().min(BEGINNING)]))
+fn beginning(body: &[u8]) -> &[u8] {
+    &body[..body.len().min(BEGINNING)]
 }
 
-/// Awaits `work`, which needs the connection to move. A driver that ends wakes what waits for it.
-async fn driven<T>(driver: &mut Option<Pin<Box<Driver>>>, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        if let Poll::Ready(done) = work.as_mut().poll(context) {
-            return Poll::Ready(done);
-        }
-        let Some(running) = driver else { return Poll::Pending };
-        if running.as_mut().poll(context).is_ready() {
-            *driver = None;
-        }
-        work.as_mut().poll(context)
-    })
-    .await
+fn malformed() -> io::Error {
+    io::ErrorKind::InvalidData.into()
 }

@@ -6,25 +6,20 @@
 
 mod alarm;
 mod connection;
+mod message;
 mod report;
 #[cfg(test)]
 mod tests;
 
 use std::{
     cell::RefCell,
-    io,
+    io::{self, Write},
     net::SocketAddr,
     rc::Rc,
     str::FromStr,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http::{
-    HeaderValue, Request,
-    header::{CONTENT_TYPE, HOST},
-};
-use http_body_util::Full;
 use tokio::task::{JoinSet, LocalSet};
 
 pub use self::report::{Answered, Failure, Outcome, Report};
@@ -107,7 +102,7 @@ pub async fn run(
     let alarms: Vec<Option<Alarm>> = alarms.collect::<io::Result<_>>()?;
     let state = State { ids: Box::new(ids), sent: 0, report: Report::new(), observe: Box::new(observe) };
     let run = Rc::new(Run {
-        host: HeaderValue::from_str(&load.base.authority()).expect("a URL's host is visible ASCII"),
+        host: load.base.authority(),
         path: load.base.path(&load.path),
         load: load.clone(),
         addresses,
@@ -129,7 +124,7 @@ pub async fn run(
 struct Run {
     load: Load,
     addresses: Vec<SocketAddr>,
-    host: HeaderValue,
+    host: String,
     path: String,
     start: Instant,
     /// Never borrowed across an await.
@@ -146,12 +141,14 @@ struct State {
 /// One connection's work: turn after turn until all requests were sent.
 async fn work(run: Rc<Run>, mut alarm: Option<Alarm>) {
     let mut connection = None;
+    let mut request = Vec::new();
     while let Some((id, due)) = run.next() {
         if let (Some(alarm), Some(due)) = (&mut alarm, due) {
             alarm.wait(due).await;
         }
         let begun = due.unwrap_or_else(Instant::now);
-        let exchange = run.exchange(id, &mut connection);
+        run.write(id, &mut request);
+        let exchange = run.exchange(&request, &mut connection);
         let result = match tokio::time::timeout(run.load.timeout, exchange).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Late),
@@ -178,13 +175,16 @@ impl Run {
     }
 
     /// One request, on the connection there is or a new one. Where the server had closed it before anything was sent, on a new one.
-    async fn exchange(&self, id: u64, connection: &mut Option<Connection>) -> Result<Answered, Failure> {
-        let mut request = self.request(id);
+    async fn exchange(
+        &self,
+        request: &[u8],
+        connection: &mut Option<Connection>,
+    ) -> Result<Answered, Failure> {
         if let Some(kept) = connection {
             match kept.exchange(request).await {
                 Ok(answered) => return Ok(answered),
                 Err(ExchangeError::Broken) => return Err(Failure::Broken),
-                Err(ExchangeError::Unsent(unsent)) => request = *unsent,
+                Err(ExchangeError::Unsent) => {}
             }
             *connection = None;
             self.state.borrow_mut().report.reconnects += 1;
@@ -193,20 +193,24 @@ impl Run {
         connection.insert(opened).exchange(request).await.map_err(|_| Failure::Broken)
     }
 
-    fn request(&self, id: u64) -> Request<Full<Bytes>> {
-        let path = &self.path;
-        let request = Request::get(match self.load.carry {
-            Carry::Query => format!("{path}?request_id={id}"),
-            Carry::Body => path.clone(),
-        });
-        let request = request.header(HOST, self.host.clone());
-        let request = match self.load.carry {
-            Carry::Query => request.body(Full::default()),
-            Carry::Body => request
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(Full::from(format!(r#"{{"request_id": {id}}}"#))),
+    /// The request with this id, in the place of the last one.
+    fn write(&self, id: u64, request: &mut Vec<u8>) {
+        let Run { host, path, .. } = self;
+        request.clear();
+        let written = match self.load.carry {
+            Carry::Query => {
+                write!(request, "GET {path}?request_id={id} HTTP/1.1\r\nhost: {host}\r\n\r\n")
+            }
+            Carry::Body => {
+                let (body, kind) = (format!(r#"{{"request_id": {id}}}"#), "content-type: application/json");
+                let length = body.len();
+                write!(
+                    request,
+                    "GET {path} HTTP/1.1\r\nhost: {host}\r\n{kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+                )
+            }
         };
-        request.expect("a path that is one")
+        written.expect("a vector takes everything");
     }
 
     fn enter(&self, outcome: &Outcome) {

@@ -115,11 +115,11 @@ async fn a_connection_that_the_server_ends_is_replaced() {
 async fn a_request_that_finds_its_connection_closed_is_handed_back_unsent() {
     let load = origin(|_, _| Reply::Last { said: false, body: String::new() }).await;
     let address = format!("{}:{}", load.base.host(), load.base.port()).parse().unwrap();
-    let request = || Request::get("/home?request_id=123456").body(Full::default()).unwrap();
+    let request = b"GET /home?request_id=123456 HTTP/1.1\r\nhost: h\r\n\r\n";
     let mut connection = Connection::open(&[address]).await.unwrap();
-    assert!(connection.exchange(request()).await.is_ok());
+    assert!(connection.exchange(request).await.is_ok());
     tokio::time::timeout(Duration::from_secs(10), connection.closed()).await.expect("the server closes it");
-    assert!(matches!(connection.exchange(request()).await, Err(ExchangeError::Unsent(_))));
+    assert!(matches!(connection.exchange(request).await, Err(ExchangeError::Unsent)));
 }
 
 #[tokio::test]

@@ -125,7 +125,13 @@ pub fn beside(name: &str) -> PathBuf {
 }
 
 pub fn run(program: &str, line: &str, url: &str, admin_url: &str) -> Output {
+    run_in(Path::new(env!("CARGO_TARGET_TMPDIR")), program, line, url, admin_url)
+}
+
+/// The same, in this folder.
+pub fn run_in(folder: &Path, program: &str, line: &str, url: &str, admin_url: &str) -> Output {
     let mut command = Command::new(program);
+    command.current_dir(folder);
     command.env_clear().args(line.split(' ')).env("RINGCTL_URL", url).env("RINGCTL_ADMIN_URL", admin_url);
     command.output().expect("the tool starts")
 }

@@ -1,14 +1,21 @@
-//! The tester of a running balancer.
+//! The tester: of a running balancer, of one of its own, and of the ring alone.
 
+mod analyze;
+mod bench;
+mod compare;
+mod demand;
+mod picture;
+mod ring;
 mod run;
 mod summary;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use ringkeeper_tools::client::ClientError;
+use ringkeeper_tools::{assertion::Mismatch, client::ClientError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Test a running balancer.
+/// Test a balancer, and the ring behind it.
 #[derive(clap::Parser, Debug)]
 #[command(
     name = "ringtest",
@@ -23,17 +30,32 @@ struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum Command {
     Run(run::RunArgs),
+    Analyze(analyze::AnalyzeArgs),
+    Ring(ring::RingArgs),
+    Compare(compare::CompareArgs),
+    #[command(hide = true)]
+    Bench(bench::BenchArgs),
 }
 
 /// One thread: what it tests has the others.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Command::Run(args) = Args::parse().command;
-    match run::run(args).await {
+    raise_file_limit();
+    let done = match Args::parse().command {
+        Command::Run(args) => run::run(args).await,
+        Command::Analyze(args) => analyze::run(args).await,
+        Command::Ring(args) => ring::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Bench(args) => bench::run(args).await,
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
             eprintln!("error: {error:#}");
+            if error.is::<Mismatch>() {
+                return ExitCode::from(2);
+            }
             match error.downcast_ref::<ClientError>() {
                 Some(ClientError::Refused { .. }) | None => ExitCode::from(1),
                 Some(_) => {
@@ -43,6 +65,12 @@ async fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// As many open files as the system lets this process have: each connection is one, and so is its timer.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _fewer_connections_then = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 #[cfg(test)]

@@ -2,21 +2,24 @@
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     time::Duration,
 };
 
 use anyhow::{Context, ensure};
 use rand::RngExt;
 use ringkeeper_tools::{
+    assertion::Assertion,
     base::Base,
-    client::Client,
+    client::{Client, Pool},
+    folder::Folder,
     forecast::Forecast,
     ids::Ids,
     load::{self, Carry, Load, Outcome, Rate},
     progress::Progress,
 };
 
-use super::summary::Summary;
+use super::{demand, picture, summary::Summary};
 
 /// The port of a balancer's host where operators connect.
 const ADMIN_PORT: u16 = 5001;
@@ -24,6 +27,9 @@ const ADMIN_PORT: u16 = 5001;
 /// Send requests and compare what each replica got with what the ring gives it.
 #[derive(clap::Args, Clone, Debug)]
 pub struct RunArgs {
+    /// Have the balancer keep so many replicas first: adds some, or removes the newest [default: those it has]
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    servers: Option<u16>,
     /// How many requests
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     requests: u64,
@@ -45,9 +51,18 @@ pub struct RunArgs {
     /// Fail unless every replica got exactly what the ring gives it
     #[arg(long)]
     exact: bool,
+    /// Fail unless this holds, such as 'max_over_mean<1.05' or 'p99<20ms'; may be given again
+    #[arg(long = "assert", value_name = "ASSERTION")]
+    assertions: Vec<Assertion>,
     /// Print JSON in place of tables
     #[arg(long)]
     json: bool,
+    /// Where the charts (SVG, PNG), the CSV and the JSON go
+    #[arg(long, value_name = "DIR", default_value = "plots")]
+    out: PathBuf,
+    /// Write no files
+    #[arg(long)]
+    no_files: bool,
     /// Where the balancer takes requests
     #[arg(long, value_name = "URL", env = "RINGCTL_URL", default_value = "http://127.0.0.1:5000")]
     url: Base,
@@ -56,11 +71,15 @@ pub struct RunArgs {
     admin_url: Option<Base>,
 }
 
-/// Whether all was well: no request failed and, if that was asked for, the counts are exact.
+/// Whether all was well: no request failed, what was asserted holds and, if that was asked for, the counts are exact.
 pub async fn run(args: RunArgs) -> anyhow::Result<bool> {
+    demand::known(&args.assertions, &Summary::measure_names())?;
     let admin = args.admin_url.clone().unwrap_or_else(|| args.url.with_port(ADMIN_PORT));
     let client = Client::new(args.url.clone(), admin);
-    let pool = client.pool().await?;
+    let mut pool = client.pool().await?;
+    if let Some(servers) = args.servers {
+        pool = scale(&client, &pool, servers.into()).await?;
+    }
     ensure!(
         pool.replicas.iter().any(|replica| replica.is_ready()),
         "no replica is ready, so there is nothing to test: `ringctl status` says why"
@@ -79,7 +98,32 @@ pub async fn run(args: RunArgs) -> anyhow::Result<bool> {
     let summary = Summary::new(&load, seed, &pool, &expected, &report, changed);
     let text = if args.json { serde_json::to_string(&summary)? } else { summary.to_string() };
     print(&text)?;
-    Ok(summary.failed == 0 && (!args.exact || summary.exact))
+    if !args.no_files {
+        let mut folder = Folder::new(&args.out);
+        picture::keep(&mut folder, &summary, &report)?;
+        if !args.json {
+            print(&format!("\nin {}: {}", folder.path().display(), folder.written().join(" ")))?;
+        }
+    }
+    let demanded = demand::hold(&args.assertions, &summary.measures(), "")?;
+    Ok(summary.failed == 0 && demanded && (!args.exact || summary.exact))
+}
+
+/// Has the balancer keep so many replicas; those that go are the newest.
+async fn scale(client: &Client, pool: &Pool, servers: usize) -> anyhow::Result<Pool> {
+    let names: Vec<String> = pool
+        .replicas
+        .iter()
+        .filter(|replica| !replica.is_leaving())
+        .map(|replica| replica.name.clone())
+        .collect();
+    if servers > names.len() {
+        client.add((servers - names.len()) as u64, &[]).await?;
+    } else if servers < names.len() {
+        let newest = &names[servers..];
+        client.rm(newest.len() as u64, newest).await?;
+    }
+    Ok(client.pool().await?)
 }
 
 impl RunArgs {
@@ -96,7 +140,8 @@ impl RunArgs {
     }
 }
 
-fn print(text: &str) -> io::Result<()> {
+/// Prints a line; nobody has to read it to its end.
+pub fn print(text: &str) -> io::Result<()> {
     match writeln!(anstream::stdout(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,

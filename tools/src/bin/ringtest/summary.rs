@@ -4,35 +4,45 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use anstyle::{AnsiColor, Style};
 use ringkeeper_tools::{
+    assertion::Measure,
+    chart::scale::number,
     client::{Pool, RingSpec},
     load::{Load, Report},
     stats, table,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A run. Names with `_ms` are milliseconds, with `_s` seconds.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
-    url: String,
-    seed: u64,
-    requests: u64,
-    connections: usize,
+    pub url: String,
+    /// What its ids were drawn from.
+    pub seed: u64,
+    /// How many requests were sent.
+    pub requests: u64,
+    /// Over how many connections.
+    pub connections: usize,
     /// What was asked for; none in a closed loop.
-    rate: Option<f64>,
-    ring: RingSpec,
-    servers: Vec<Server>,
+    pub rate: Option<f64>,
+    /// How the ring was made.
+    pub ring: RingSpec,
+    /// Each server's part.
+    pub servers: Vec<Server>,
     /// Whether every server got exactly what was expected.
     pub exact: bool,
     /// Whether the pool changed while requests were sent, so that what was expected is of its beginning only.
     pool_changed: bool,
-    standard_deviation: f64,
-    max_over_mean: f64,
+    /// Of the counts.
+    pub standard_deviation: f64,
+    /// The busiest server's count over the mean.
+    pub max_over_mean: f64,
     /// Against what was expected; none where a server got something that was to get nothing.
     chi_square: Option<f64>,
     /// Against an even share for each.
     chi_square_even: f64,
     elapsed_s: f64,
-    requests_per_second: f64,
+    /// Answers and failures.
+    pub requests_per_second: f64,
     /// How many requests failed.
     pub failed: u64,
     failures: BTreeMap<String, u64>,
@@ -41,20 +51,27 @@ pub struct Summary {
     latency_ms: Latency,
 }
 
-/// One server's part.
-#[derive(Debug, Serialize)]
-struct Server {
-    /// As it names itself.
-    server: String,
-    /// The replica of that number; none where the balancer shows none.
-    name: Option<String>,
-    requests: u64,
-    expected: u64,
-    /// Its part of the successes.
-    share: f64,
+/// A yes as the number that it is in assertions.
+fn truth(yes: bool) -> f64 {
+    if yes { 1.0 } else { 0.0 }
 }
 
-#[derive(Debug, Serialize)]
+/// One server's part.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Server {
+    /// As it names itself.
+    pub server: String,
+    /// The replica of that number; none where the balancer shows none.
+    pub name: Option<String>,
+    /// What it answered.
+    pub requests: u64,
+    /// What the ring gives it.
+    pub expected: u64,
+    /// Its part of the successes.
+    pub share: f64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Latency {
     p50: f64,
     p90: f64,
@@ -99,6 +116,67 @@ impl Summary {
             latency_ms: Latency::of(report),
             servers,
         }
+    }
+}
+
+impl Summary {
+    /// Its numbers by the names that assertions know.
+    pub fn measures(&self) -> Vec<Measure> {
+        let Latency { p50, p90, p99, p999, max } = self.latency_ms;
+        vec![
+            Measure::number("requests", self.requests as f64),
+            Measure::number("failed", self.failed as f64),
+            Measure::number("unnamed", self.unnamed as f64),
+            Measure::number("reconnects", self.reconnects as f64),
+            Measure::number("exact", truth(self.exact)),
+            Measure::number("pool_changed", truth(self.pool_changed)),
+            Measure::number("standard_deviation", self.standard_deviation),
+            Measure::number("max_over_mean", self.max_over_mean),
+            Measure::number("chi_square", self.chi_square.unwrap_or(f64::INFINITY)),
+            Measure::number("chi_square_even", self.chi_square_even),
+            Measure::number("requests_per_second", self.requests_per_second),
+            Measure::time("elapsed", self.elapsed_s * 1e3),
+            Measure::time("p50", p50),
+            Measure::time("p90", p90),
+            Measure::time("p99", p99),
+            Measure::time("p99.9", p999),
+            Measure::time("max", max),
+        ]
+    }
+
+    /// Those names, with their units, before there is a run.
+    pub fn measure_names() -> Vec<Measure> {
+        let numbers = [
+            "requests",
+            "failed",
+            "unnamed",
+            "reconnects",
+            "exact",
+            "pool_changed",
+            "standard_deviation",
+            "max_over_mean",
+            "chi_square",
+            "chi_square_even",
+            "requests_per_second",
+        ];
+        let times = ["elapsed", "p50", "p90", "p99", "p99.9", "max"];
+        let numbers = numbers.into_iter().map(|name| Measure::number(name, 0.0));
+        numbers.chain(times.into_iter().map(|name| Measure::time(name, 0.0))).collect()
+    }
+
+    /// The ring's spec in words.
+    pub fn ring_words(&self) -> String {
+        ring_words(&self.ring)
+    }
+}
+
+/// A ring's spec in words.
+pub fn ring_words(ring: &RingSpec) -> String {
+    let RingSpec { slots, placement, probing, hash, slack, .. } = ring;
+    let slots = number(f64::from(*slots));
+    match placement.as_str() {
+        "full" => format!("{slots} slots, full, slack {slack}, hash {hash}"),
+        count => format!("{slots} slots, {count} virtual servers each, {probing} probing, hash {hash}"),
     }
 }
 
