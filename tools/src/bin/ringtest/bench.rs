@@ -137,7 +137,9 @@ fn by_wrk(args: &BenchArgs, base: &Base) -> anyhow::Result<Round> {
     let number = |line: &str| line.split_whitespace().find_map(|word| word.parse::<f64>().ok());
     let rate = text.lines().find(|line| line.starts_with("Requests/sec")).and_then(number);
     let requests = text.lines().find(|line| line.contains(" requests in ")).and_then(number);
-    let (per_second, requests) = rate.zip(requests).with_context(|| format!("wrk says: {text}"))?;
+    let (per_second, requests) = rate
+        .zip(requests)
+        .with_context(|| format!("wrk says: {text}{}", String::from_utf8_lossy(&output.stderr)))?;
     Ok(Round { requests, per_second, cpu })
 }
 
@@ -166,18 +168,18 @@ struct Origin {
 impl Origin {
     fn start(core: usize) -> anyhow::Result<Self> {
         let program = beside("ringkeeper-server")?;
-        let mut process = Command::new(&program)
+        let process = Command::new(&program)
             .envs([("BIND", "127.0.0.1"), ("PORT", "0"), ("SERVER_ID", "1")])
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        pin(Some(Pid::from_child(&process)), core)?;
-        let said = process.stderr.take().expect("piped");
+        let mut origin = Origin { process, base: "127.0.0.1:1".parse()? };
+        pin(Some(Pid::from_child(&origin.process)), core)?;
+        let said = origin.process.stderr.take().expect("piped");
         let mut line = String::new();
         BufReader::new(said).read_line(&mut line)?;
-        let address = line.split_whitespace().find_map(|word| word.parse().ok());
-        let mut origin = Origin { process, base: "127.0.0.1:1".parse()? };
-        origin.base = address.with_context(|| format!("no address in what the origin says: {line}"))?;
+        origin.base =
+            address(&line).with_context(|| format!("no address in what the origin says: {line}"))?;
         Ok(origin)
     }
 }
@@ -189,6 +191,22 @@ impl Drop for Origin {
     }
 }
 
+/// Where the origin says that it listens: the last word.
+fn address(line: &str) -> Option<Base> {
+    line.split_whitespace().last()?.parse().ok()
+}
+
 fn beside(name: &str) -> anyhow::Result<PathBuf> {
     Ok(std::env::current_exe().context("this program's own place is not known")?.with_file_name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_origins_address_is_the_last_word_it_says() {
+        let said = "ringkeeper-server: listening on 127.0.0.1:40123\n";
+        assert_eq!(address(said).map(|base| base.to_string()).as_deref(), Some("http://127.0.0.1:40123"));
+    }
 }
