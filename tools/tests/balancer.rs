@@ -69,7 +69,6 @@ fn the_table_has_no_colour_where_it_is_not_read_on_a_terminal() {
 }
 
 #[test]
-#[test]
 fn a_run_leaves_charts_and_numbers_and_says_what_was_demanded_in_vain() {
     let Some(balancer) = Balancer::start(&[]) else { return };
     let folder = TempDir::new().expect("a temporary directory");
