@@ -25,7 +25,7 @@ const LONGEST_WAIT: u64 = 60;
 /// The most lines of a log at once.
 const MOST_LINES: usize = 10_000;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Since {
     after: u64,
@@ -38,12 +38,6 @@ pub(super) struct Since {
 pub(super) struct Lines {
     tail: usize,
     follow: bool,
-}
-
-impl Default for Since {
-    fn default() -> Self {
-        Since { after: 0, wait: 0 }
-    }
 }
 
 impl Default for Lines {

@@ -154,11 +154,16 @@ impl Fleet {
             return; // the list is about to change
         }
         let listed: BTreeSet<InstanceId> = self.observed.iter().map(|instance| instance.id.clone()).collect();
-        let gone = self.leaving.extract_if(.., |instance, _| !listed.contains(instance));
-        let gone: Vec<_> = gone.filter(|(_, departure)| !departure.dead).collect();
-        for (instance, departure) in gone {
-            self.tell(Event { name: departure.name, instance, what: What::Gone });
-        }
+        let left = self.leaving.iter().filter(|(instance, left)| !left.dead && !listed.contains(*instance));
+        let gone: Vec<Event> = left
+            .map(|(instance, left)| Event {
+                name: left.name.clone(),
+                instance: instance.clone(),
+                what: What::Gone,
+            })
+            .collect();
+        gone.into_iter().for_each(|event| self.tell(event));
+        self.leaving.retain(|instance, _| listed.contains(instance));
         let desired = &self.desired;
         self.replicas.retain(|instance, _| listed.contains(instance) || desired.has_instance(instance));
     }
