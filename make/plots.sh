@@ -15,4 +15,4 @@ else
     say "no Docker engine answers ($docker_says): the replicas are processes"
     dist/ringtest analyze --engine process
 fi
-dist/ringtest ring
+dist/ringtest ring --keys 100M
