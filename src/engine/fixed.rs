@@ -81,16 +81,7 @@ impl FixedEngine {
         }
         let place = locate(&self.lookup, &launch.name, None).await;
         let place = place.map_err(|why| EngineError::Unresolved { name: launch.name.clone(), why })?;
-        let instance = Instance {
-            id: launch.instance.clone(),
-            owner: launch.owner.clone(),
-            pool: launch.pool.clone(),
-            name: launch.name.clone(),
-            number: launch.number,
-            state: State::Running(Some(place.address)),
-            holds_name: true,
-            checked: None,
-        };
+        let instance = Instance::of(launch, State::Running(Some(place.address)));
         let mut follower = JoinSet::new();
         if literal(&launch.name).is_none() {
             let (lookup, upstreams) = (self.lookup.clone(), self.upstreams.clone());

@@ -265,6 +265,20 @@ impl EngineError {
 }
 
 impl Instance {
+    /// The one that this launch makes, under its name.
+    pub fn of(launch: &Launch, state: State) -> Self {
+        Instance {
+            id: launch.instance.clone(),
+            owner: launch.owner.clone(),
+            pool: launch.pool.clone(),
+            name: launch.name.clone(),
+            number: launch.number,
+            state,
+            holds_name: true,
+            checked: None,
+        }
+    }
+
     /// The address of one that runs.
     pub fn address(&self) -> Option<SocketAddr> {
         match self.state {

@@ -311,16 +311,8 @@ impl Inside {
                 return Err(EngineError::NameTaken { name: launch.name.clone(), holder });
             }
         }
-        let instance = Instance {
-            id: launch.instance.clone(),
-            owner: launch.owner.clone(),
-            pool: launch.pool.clone(),
-            name: launch.name.clone(),
-            number: launch.number,
-            state: State::Created,
-            holds_name: false, // read off the container's name when it is listed
-            checked: None,
-        };
+        // whether it holds its name is read off the container's when it is listed
+        let instance = Instance { holds_name: false, ..Instance::of(launch, State::Created) };
         let (labels, harmed) = (Some((deployment, instance)), self.removed.contains(&launch.instance));
         self.containers.push(Container { name, labels, frozen: false, harmed, answers_from: None });
         Ok(())

@@ -95,16 +95,7 @@ impl ProcessEngine {
         };
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("not waited for yet");
         let (exited, exit) = watch::channel(None);
-        let instance = Instance {
-            id: launch.instance.clone(),
-            owner: launch.owner.clone(),
-            pool: launch.pool.clone(),
-            name: launch.name.clone(),
-            number: launch.number,
-            state: State::Running(Some(address)),
-            holds_name: true,
-            checked: None,
-        };
+        let instance = Instance::of(launch, State::Running(Some(address)));
         let output = Output::new();
         let drained = drain(&mut child, &output);
         self.settle(Running { instance, pid, exit, output: output.clone() });
