@@ -2,10 +2,9 @@
 
 use std::{
     collections::HashMap,
-    io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -25,7 +24,7 @@ use crate::{
     beside_others,
     support::{
         Balancer, Deployment, PATIENCE,
-        docker::{containers, docker, image, remove_all_of},
+        docker::{build, containers, docker, image, remove_all_of},
         within,
     },
 };
@@ -44,11 +43,7 @@ impl Image {
             "FROM {} AS sample\nFROM scratch\nCOPY --from=sample /ringkeeper-server /bin/serve\n{lines}\n",
             image()
         );
-        let mut build = Command::new("docker");
-        build.args(["build", "--quiet", "--tag", &name, "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
-        let mut build = build.spawn().expect("there is a docker command");
-        build.stdin.take().expect("piped").write_all(file.as_bytes()).expect("it reads");
-        assert!(build.wait().expect("a child").success());
+        build(&name, &file);
         Image::of(deployment, name)
     }
 

@@ -1,15 +1,12 @@
 //! Replicas that are asked by the HEALTHCHECK of their image.
 
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-};
+use std::process::Command;
 
 use crate::{
     beside_others,
     support::{
         Deployment, PATIENCE,
-        docker::{container_of, docker, image},
+        docker::{build, container_of, docker, image},
         stderr, until,
     },
 };
@@ -20,14 +17,9 @@ struct Checked(String);
 impl Checked {
     fn build() -> Self {
         let built = Checked(format!("rktest-{}:checked", std::process::id()));
-        let mut build = Command::new("docker");
-        build.args(["build", "--tag", &built.0, "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
-        let mut build = build.spawn().expect("there is a docker command");
         let check =
             r#"HEALTHCHECK --interval=500ms --timeout=1s --retries=1 CMD ["/ringkeeper-server", "check"]"#;
-        let file = format!("FROM {}\n{check}\n", image());
-        build.stdin.take().expect("piped").write_all(file.as_bytes()).expect("taken");
-        assert!(build.wait().expect("a child").success());
+        build(&built.0, &format!("FROM {}\n{check}\n", image()));
         built
     }
 }

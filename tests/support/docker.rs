@@ -1,6 +1,9 @@
 //! The Docker engine as its command line shows it.
 
-use std::process::{Command, Output};
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+};
 
 /// The image of the replicas.
 pub fn image() -> String {
@@ -19,6 +22,17 @@ pub fn docker(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert!(output.status.success(), "docker {arguments:?}: {}", super::stderr(&output));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Builds an image of this name by these lines. Without what earlier builds left behind: another test may be about to
+/// remove it.
+pub fn build(name: &str, lines: &str) {
+    let arguments = ["build", "--quiet", "--no-cache", "--force-rm", "--tag", name, "-"];
+    let mut build = Command::new("docker");
+    build.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut build = build.spawn().expect("there is a docker command");
+    build.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("it reads");
+    assert!(build.wait().expect("a child").success(), "the image '{name}' is built");
 }
 
 /// A container of a deployment, as `docker ps` shows it.
