@@ -38,11 +38,11 @@ logs: ## follow the balancer's log
 
 client: ## a shell to talk to the balancer in
 	@make/binaries.sh tools
-	@dist/ringctl --url 'http://$(HERE):$(PORT)' --admin-url 'http://$(HERE):$(ADMIN_PORT)'
+	@RINGCTL_TOKEN='$(ADMIN_TOKEN)' dist/ringctl --url 'http://$(HERE):$(PORT)' --admin-url 'http://$(HERE):$(ADMIN_PORT)'
 
 tester: ## 10,000 requests to the balancer, and what became of them, with a chart
 	@make/binaries.sh tools
-	@dist/ringtest run --url 'http://$(HERE):$(PORT)' --admin-url 'http://$(HERE):$(ADMIN_PORT)'
+	@RINGCTL_TOKEN='$(ADMIN_TOKEN)' dist/ringtest run --url 'http://$(HERE):$(PORT)' --admin-url 'http://$(HERE):$(ADMIN_PORT)'
 
 plots: ## the charts of the README: balancers of its own are started, loaded and removed
 	@make/plots.sh
@@ -69,5 +69,5 @@ help: ## this list
 	@echo "  Settings: N=3 PRESET=assignment HASH=quadratic|prime|sha256|xxh3"
 	@echo "            PORT=5000 ADMIN_PORT=5001 BIND=127.0.0.1 DEPLOYMENT=ringkeeper"
 	@echo "            ADOPT=1 (takes over the replicas whose balancer's state is lost; for 'make' and 'make stop')"
-	@echo "            ADMIN_TOKEN=… (BIND=0.0.0.0 needs one)"
+	@echo "            ADMIN_TOKEN=… (BIND=0.0.0.0 needs one; 'make client' and 'make tester' bring it along)"
 	@echo "  A DEPLOYMENT given to 'make' has to be given to 'make stop' and 'make logs' too."

@@ -92,6 +92,15 @@ fn a_run_leaves_charts_and_numbers_and_says_what_was_demanded_in_vain() {
 }
 
 #[test]
+fn a_balancer_that_wants_a_token_is_tested_with_it() {
+    let Some(balancer) = Balancer::start_with_token("s3cret") else { return };
+    let (code, _, error) = text(&balancer.ringtest("run -n 100 -c 2 --no-files"));
+    assert!(code == 1 && error.contains("token"), "{code} {error}");
+    let output = balancer.ringtest("run -n 100 -c 2 --no-files --exact --token s3cret");
+    assert_eq!(support::code(&output), 0, "{output:?}");
+}
+
+#[test]
 fn a_run_on_another_number_of_servers_adds_or_removes_some() {
     let Some(balancer) = Balancer::start(&[]) else { return };
     for (servers, names) in [(4, 4), (2, 2)] {

@@ -69,6 +69,9 @@ pub struct RunArgs {
     /// Where operators connect [default: port 5001 of the host of --url]
     #[arg(long, value_name = "URL", env = "RINGCTL_ADMIN_URL")]
     admin_url: Option<Base>,
+    /// The token of the control API; requests for replicas do not carry it
+    #[arg(long, value_name = "TOKEN", env = "RINGCTL_TOKEN", hide_env_values = true)]
+    token: Option<String>,
 }
 
 /// Whether all was well: no request failed, what was asserted holds and, if that was asked for, the counts are exact.
@@ -76,6 +79,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<bool> {
     demand::known(&args.assertions, &Summary::measure_names())?;
     let admin = args.admin_url.clone().unwrap_or_else(|| args.url.with_port(ADMIN_PORT));
     let client = Client::new(args.url.clone(), admin);
+    let client = match args.token.as_deref().filter(|token| !token.is_empty()) {
+        Some(token) => client.with_token(token).context("the token cannot be sent")?,
+        None => client,
+    };
     let mut pool = client.pool().await?;
     if let Some(servers) = args.servers {
         pool = scale(&client, &pool, servers.into()).await?;
