@@ -56,7 +56,7 @@ images: ## the two images, ringkeeper and ringkeeper-server
 test: ## format, lints, binaries, images, all tests (the Docker suite too, where an engine answers)
 	@make/test.sh
 
-test-long: test ## the same, ten times the simulation, outages and kills in Docker for minutes, images built without Rust on the host
+test-long: test ## the same, five times the simulation, minutes of outages and kills in Docker, images built without Rust on the host
 	@make/test-long.sh
 
 clean: ## remove what was built (not the images, not a running deployment)
