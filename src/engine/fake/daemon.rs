@@ -214,9 +214,10 @@ impl Daemon {
             Fate::Never => std::future::pending().await,
         }
         match &call {
-            // nobody is left who would clear the name for it
+            // clearing the name is the caller's work, and whoever began this has given up or was killed
             Call::Start(launch)
-                if matches!(fate, Fate::Late(_)) && self.inside().has(launch.name.as_str()) => {}
+                if !self.is_waited_for(deployment, &launch.instance)
+                    && self.inside().has(launch.name.as_str()) => {}
             Call::Start(launch) => self.start(deployment, launch).await?,
             Call::Release(instance) => self.inside().release(deployment, instance),
             Call::Stop(instance, how) => self.stop(deployment, instance, *how).await,
@@ -227,6 +228,10 @@ impl Daemon {
         } else {
             self.is_there()
         }
+    }
+
+    fn is_waited_for(&self, deployment: &'static str, instance: &InstanceId) -> bool {
+        self.inside().under_way.contains(&(deployment, instance.clone()))
     }
 
     pub(super) fn admit(self: &Arc<Self>, deployment: &'static str, instance: &InstanceId) -> UnderWay {
