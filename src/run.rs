@@ -62,7 +62,8 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
     }
     tracing::info!(engine = %engine.kind(), replicas = desired.wants().len(), state = %config.state_dir.display(), "keeping");
     let ring = Arc::new(Ring::build(&[], &config.fleet.ring)?);
-    let published = Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }));
+    let published =
+        Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }, config.threads));
     let nudge = Arc::new(Notify::new());
     let parts = fleet::Parts {
         engine,
@@ -74,7 +75,7 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
     };
     let (fleet, handle) = Fleet::new(config.fleet.clone(), parts);
     let (control, pipes) = api::Pipes::new();
-    let links = Links { published, nudge: nudge.clone(), control };
+    let links = Links { published, epoch: handle.epoch(), nudge: nudge.clone(), control };
     let address = bound.traffic.address();
     serve_api(&handle, config.access, bound.admin, pipes)?;
     let plane = Plane::start(bound.traffic, &config.proxy, &links)?;

@@ -5,7 +5,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicU32, AtomicU64, AtomicUsize,
+            AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
     },
@@ -45,7 +45,7 @@ pub struct Replica {
     /// Where it listens.
     pub address: SocketAddr,
     traffic: CachePadded<Counters>,
-    failed_connects: AtomicU32,
+    standing: Standing,
 }
 
 /// What every request changes, on one cache line.
@@ -53,6 +53,37 @@ pub struct Replica {
 struct Counters {
     in_flight: AtomicUsize,
     requests: AtomicU64,
+}
+
+/// What requests and the fleet tell each other about a replica between two tables. Requests only read most of it.
+#[derive(Debug)]
+struct Standing {
+    /// How often it came under suspicion, and how many of those were cleared.
+    suspicions: AtomicU32,
+    cleared: AtomicU32,
+    /// Requests in a row that it failed.
+    failures: AtomicU32,
+    ejected: AtomicBool,
+    given_up: AtomicBool,
+    seated: AtomicBool,
+    /// The part of its keys that it gets, of `u16::MAX`.
+    share: AtomicU16,
+    errors: AtomicU64,
+    retries: AtomicU64,
+    truncated: AtomicU64,
+}
+
+/// How good a candidate is; the best is tried first, then the first on the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Nothing speaks against it.
+    Sound,
+    /// It warms up, and this key is not among those that it gets already.
+    Warming,
+    /// It fails requests though it answers heartbeats.
+    Ejected,
+    /// A connection to it failed, and it has not answered since.
+    Suspected,
 }
 
 /// A request's claim on a replica, from its choice to the response's last byte.
@@ -70,6 +101,8 @@ pub struct InFlight(Arc<Replica>);
 pub struct Published {
     snapshot: ArcSwap<Snapshot>,
     epoch: AtomicU64,
+    /// The epoch that each core has taken note of.
+    acknowledged: Box<[CachePadded<AtomicU64>]>,
 }
 
 impl Table {
@@ -111,8 +144,19 @@ impl Table {
 impl Replica {
     /// An instance that has served nothing yet.
     pub fn new(name: Name, number: Number, instance: InstanceId, address: SocketAddr) -> Self {
-        let (traffic, failed_connects) = (CachePadded::default(), AtomicU32::default());
-        Replica { name, number, instance, address, traffic, failed_connects }
+        let standing = Standing {
+            suspicions: AtomicU32::new(0),
+            cleared: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
+            ejected: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
+            seated: AtomicBool::new(true),
+            share: AtomicU16::new(u16::MAX),
+            errors: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            truncated: AtomicU64::new(0),
+        };
+        Replica { name, number, instance, address, traffic: CachePadded::default(), standing }
     }
 
     /// Requests that chose it and whose response has not ended yet.
@@ -125,15 +169,129 @@ impl Replica {
         self.traffic.requests.load(Relaxed)
     }
 
-    /// Counts a connection that could not be opened.
-    pub fn count_failed_connect(&self) {
-        self.failed_connects.fetch_add(1, SeqCst);
+    /// Requests that it failed: by an error of its own (5xx), by breaking off, or by not answering in time.
+    pub fn errors(&self) -> u64 {
+        self.standing.errors.load(Relaxed)
     }
 
-    /// The failed connects since this was last asked.
-    pub fn take_failed_connects(&self) -> u32 {
-        self.failed_connects.swap(0, SeqCst)
+    /// Requests that moved on from it to another.
+    pub fn retries(&self) -> u64 {
+        self.standing.retries.load(Relaxed)
     }
+
+    /// Responses that broke off when their head had gone to the client.
+    pub fn truncated(&self) -> u64 {
+        self.standing.truncated.load(Relaxed)
+    }
+
+    /// A connection to it failed: others are preferred until [`clear`](Self::clear).
+    pub fn suspect(&self) {
+        self.standing.suspicions.fetch_add(1, SeqCst);
+    }
+
+    /// How often it came under suspicion so far, to be given to [`clear`](Self::clear).
+    pub fn suspicions(&self) -> u32 {
+        self.standing.suspicions.load(SeqCst)
+    }
+
+    /// It answered a heartbeat that was sent after so many suspicions: those are cleared, later ones are not.
+    pub fn clear(&self, suspicions: u32) {
+        self.standing.cleared.store(suspicions, SeqCst);
+    }
+
+    /// Whether it is under suspicion.
+    pub fn is_suspected(&self) -> bool {
+        self.standing.suspicions.load(Relaxed) != self.standing.cleared.load(Relaxed)
+    }
+
+    /// Notes how it answered a request. Returns how many it failed in a row.
+    pub fn note(&self, failed: bool) -> u32 {
+        let failures = &self.standing.failures;
+        if failed {
+            self.standing.errors.fetch_add(1, Relaxed);
+            return failures.fetch_add(1, Relaxed) + 1;
+        }
+        if failures.load(Relaxed) != 0 {
+            failures.store(0, Relaxed);
+        }
+        0
+    }
+
+    /// The requests in a row that it failed.
+    pub fn failures(&self) -> u32 {
+        self.standing.failures.load(Relaxed)
+    }
+
+    /// Forgets the failures so far.
+    pub fn forgive(&self) {
+        self.standing.failures.store(0, Relaxed);
+    }
+
+    /// Has others be preferred to it, or not any more.
+    pub fn set_ejected(&self, ejected: bool) {
+        self.standing.ejected.store(ejected, SeqCst);
+    }
+
+    /// Whether others are preferred to it for what it fails.
+    pub fn is_ejected(&self) -> bool {
+        self.standing.ejected.load(Relaxed)
+    }
+
+    /// Whether it counts as dead: what it has in flight is not waited for then. Publish the table after this.
+    pub fn set_given_up(&self, given_up: bool) {
+        self.standing.given_up.store(given_up, SeqCst);
+    }
+
+    /// Whether it counts as dead.
+    pub fn is_given_up(&self) -> bool {
+        self.standing.given_up.load(SeqCst)
+    }
+
+    /// Says whether the next table has it. Publish that after this.
+    pub fn set_seated(&self, seated: bool) {
+        self.standing.seated.store(seated, SeqCst);
+    }
+
+    /// Whether the table in force has it: else no connection to it is kept.
+    pub fn is_seated(&self) -> bool {
+        self.standing.seated.load(SeqCst)
+    }
+
+    /// Has it get this part of its keys, from 0 to 1: always the same keys, and with a larger part those and more.
+    pub fn set_share(&self, part: f64) {
+        self.standing.share.store((part.clamp(0.0, 1.0) * f64::from(u16::MAX)) as u16, Relaxed);
+    }
+
+    /// Counts a request that moves on to another.
+    pub fn count_retry(&self) {
+        self.standing.retries.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a response that broke off when its head had gone to the client.
+    pub fn count_truncated(&self) {
+        self.standing.truncated.fetch_add(1, Relaxed);
+    }
+
+    fn rank(&self, id: u64) -> Rank {
+        let share = self.standing.share.load(Relaxed);
+        if self.is_suspected() {
+            Rank::Suspected
+        } else if self.is_ejected() {
+            Rank::Ejected
+        } else if share < u16::MAX && warmth(id) >= share {
+            Rank::Warming
+        } else {
+            Rank::Sound
+        }
+    }
+}
+
+/// A second hash of a key, independent of its place on the ring (the finaliser of SplitMix64: Steele, Lea and Flood,
+/// "Fast splittable pseudorandom number generators", OOPSLA 2014).
+fn warmth(id: u64) -> u16 {
+    let mixed = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((mixed ^ (mixed >> 31)) >> 48) as u16
 }
 
 impl InFlight {
@@ -155,9 +313,10 @@ impl Drop for InFlight {
 }
 
 impl Published {
-    /// Starts at epoch 0.
-    pub fn new(first: Snapshot) -> Self {
-        Published { snapshot: ArcSwap::from_pointee(first), epoch: AtomicU64::new(0) }
+    /// Starts at epoch 0, to be read by this many cores.
+    pub fn new(first: Snapshot, cores: usize) -> Self {
+        let acknowledged = (0..cores).map(|_| CachePadded::default()).collect();
+        Published { snapshot: ArcSwap::from_pointee(first), epoch: AtomicU64::new(0), acknowledged }
     }
 
     /// Replaces the snapshot and returns the new epoch. One caller at a time: the fleet.
@@ -176,20 +335,44 @@ impl Published {
         self.snapshot.load()
     }
 
-    /// Claims the default pool's first candidate for this id that is none of `tried`.
+    /// Notes that a core has let go of what no table from this epoch on has.
+    pub fn acknowledge(&self, core: usize, epoch: u64) {
+        self.acknowledged[core].store(epoch, SeqCst);
+    }
+
+    /// The epoch that every core has taken note of.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.iter().map(|core| core.load(SeqCst)).min().unwrap_or(u64::MAX)
+    }
+
+    /// Claims the default pool's best candidate for this id that is none of `tried`: the first on the ring that nothing
+    /// speaks against, else the first of those that the least speaks against.
     pub fn claim(&self, id: u64, tried: &[InstanceId]) -> Option<InFlight> {
         loop {
             let epoch = self.epoch();
             let snapshot = self.load();
-            let chosen =
-                snapshot.default.candidates(id).find(|replica| !tried.contains(&replica.instance))?;
-            let claim = InFlight::new(chosen);
+            let claim = InFlight::new(best(&snapshot.default, id, tried)?);
             if self.epoch() == epoch {
                 claim.0.traffic.requests.fetch_add(1, Relaxed);
                 return Some(claim);
             }
         }
     }
+}
+
+fn best<'a>(table: &'a Table, id: u64, tried: &[InstanceId]) -> Option<&'a Arc<Replica>> {
+    let mut best: Option<(Rank, &Arc<Replica>)> = None;
+    let open = |replica: &&Arc<Replica>| !tried.contains(&replica.instance) && !replica.is_given_up();
+    for replica in table.candidates(id).filter(open) {
+        let rank = replica.rank(id);
+        if rank == Rank::Sound {
+            return Some(replica);
+        }
+        if best.is_none_or(|(least, _)| rank < least) {
+            best = Some((rank, replica));
+        }
+    }
+    best.map(|(_, replica)| replica)
 }
 
 #[cfg(test)]
@@ -227,7 +410,7 @@ mod tests {
     fn a_claim_counts_until_it_is_dropped_and_skips_what_was_tried() {
         let (one, two) = (replica(1), replica(2));
         let published =
-            Published::new(Snapshot { default: table(vec![Some(one.clone()), Some(two.clone())]) });
+            Published::new(Snapshot { default: table(vec![Some(one.clone()), Some(two.clone())]) }, 0);
         let first = published.claim(7, &[]).unwrap();
         assert_eq!(first.replica().in_flight(), 1);
         let second = published.claim(7, &[first.replica().instance.clone()]).unwrap();
@@ -239,11 +422,78 @@ mod tests {
     }
 
     #[test]
+    fn what_something_speaks_against_comes_last_but_before_nobody() {
+        let replicas = [replica(1), replica(2), replica(3)];
+        let published = Published::new(Snapshot { default: table(replicas.clone().map(Some).to_vec()) }, 0);
+        let order = |id| {
+            let mut tried = Vec::new();
+            while let Some(claim) = published.claim(id, &tried) {
+                tried.push(claim.replica().instance.clone());
+            }
+            tried
+        };
+        let [first, second, third] = order(7).try_into().unwrap();
+        let of = |instance| replicas.iter().find(|replica| replica.instance == instance).unwrap();
+        of(first.clone()).suspect();
+        assert_eq!(order(7), [second.clone(), third.clone(), first.clone()]);
+        of(second.clone()).set_ejected(true);
+        assert_eq!(order(7), [third.clone(), second.clone(), first.clone()]);
+        let seen = of(first.clone()).suspicions();
+        of(first.clone()).suspect();
+        of(first.clone()).clear(seen);
+        assert_eq!(order(7), [third.clone(), second.clone(), first.clone()], "the second is not cleared");
+        of(first.clone()).clear(seen + 1);
+        assert_eq!(order(7), [first.clone(), third.clone(), second.clone()]);
+        of(first).set_given_up(true);
+        assert_eq!(order(7), [third, second]);
+    }
+
+    #[test]
+    fn one_that_warms_up_gets_its_share_of_its_keys_and_always_the_same() {
+        let (one, two) = (replica(1), replica(2));
+        let published =
+            Published::new(Snapshot { default: table(vec![Some(one.clone()), Some(two.clone())]) }, 0);
+        let keys = || -> Vec<u64> {
+            let its = |id: &u64| published.claim(*id, &[]).unwrap().replica().number == one.number;
+            (0..20_000).filter(its).collect()
+        };
+        let all = keys();
+        let mut before = Vec::new();
+        for part in [0.0, 0.1, 0.5, 1.0] {
+            one.set_share(part);
+            let now = keys();
+            let expected = all.len() as f64 * part;
+            assert!((now.len() as f64 - expected).abs() < 0.02 * all.len() as f64, "{part}: {}", now.len());
+            assert!(before.iter().all(|id| now.contains(id)), "{part}");
+            before = now;
+        }
+        assert_eq!(before, all);
+    }
+
+    #[test]
+    fn failures_in_a_row_are_counted_until_one_is_answered() {
+        let one = replica(1);
+        assert_eq!([one.note(true), one.note(true), one.note(false), one.note(true)], [1, 2, 0, 1]);
+        assert_eq!((one.failures(), one.errors()), (1, 3));
+        one.forgive();
+        assert_eq!(one.failures(), 0);
+    }
+
+    #[test]
+    fn what_every_core_has_taken_note_of_is_acknowledged() {
+        let published = Published::new(Snapshot { default: table(vec![]) }, 2);
+        published.acknowledge(0, 7);
+        assert_eq!(published.acknowledged(), 0);
+        published.acknowledge(1, 5);
+        assert_eq!(published.acknowledged(), 5);
+    }
+
+    #[test]
     fn nothing_is_claimed_any_more_once_a_table_without_it_is_out_and_its_count_is_zero() {
         let (one, two) = (replica(1), replica(2));
         let with = table(vec![Some(one.clone()), Some(two.clone())]);
         let without = table(vec![None, Some(two)]);
-        let published = Published::new(Snapshot { default: with.clone() });
+        let published = Published::new(Snapshot { default: with.clone() }, 0);
         let gone = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             let claimers: Vec<_> = (0..2)

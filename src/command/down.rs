@@ -57,7 +57,8 @@ async fn alone(config: Config, store: Store) -> anyhow::Result<()> {
     let (engine, desired) = prepare(&config, &store).await?;
     let probe = config.probe(engine.kind())?.probe();
     let ring = std::sync::Arc::new(Ring::build(&[], &config.fleet.ring)?);
-    let published = std::sync::Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }));
+    let published =
+        std::sync::Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }, 0));
     let rng = rand::make_rng();
     let parts = fleet::Parts { engine, probe, store, desired, published, rng };
     let (fleet, handle) = Fleet::new(config.fleet, parts);

@@ -6,6 +6,7 @@ use tokio::sync::oneshot::{self, error::RecvError};
 
 use super::{
     last_words::last_words,
+    lives::Departure,
     plan::{Action, Leaving, World, plan},
     reconcile::{Done, Fleet},
 };
@@ -40,7 +41,9 @@ impl Fleet {
         }
         let leaving = self.leaving.iter().map(|(instance, departure)| {
             let in_flight = self.replicas.get(instance).map_or(0, |replica| replica.in_flight());
-            (instance.clone(), Leaving { deadline: departure.deadline, dead: departure.dead, in_flight })
+            let acknowledged = departure.left_at.is_some_and(|epoch| epoch <= self.published.acknowledged());
+            let Departure { deadline, dead, .. } = *departure;
+            (instance.clone(), Leaving { deadline, dead, acknowledged, in_flight })
         });
         let records = &self.records;
         let number = |name: &_| self.desired.get(name).map(|want| want.number);

@@ -53,6 +53,8 @@ pub(super) struct Life {
     pub(super) health: Health,
     pub(super) since: SystemTime,
     pub(super) ready_since: Option<Instant>,
+    /// How often the replica had come under suspicion when the last heartbeat was sent.
+    pub(super) asked_after: u32,
 }
 
 /// One instance that leaves.
@@ -64,6 +66,8 @@ pub(super) struct Departure {
     /// Whether its last words were asked for.
     pub(super) heard: bool,
     pub(super) since: SystemTime,
+    /// The epoch of the first table without it, once that is published.
+    pub(super) left_at: Option<u64>,
 }
 
 impl Fleet {
@@ -117,8 +121,10 @@ impl Fleet {
     pub(super) fn depart(&mut self, name: Name, instance: InstanceId, dead: bool, now: Instant) {
         let deadline = now + self.config.drain_timeout;
         self.health.remove(&instance);
-        self.leaving
-            .insert(instance, Departure { name, deadline, dead, heard: false, since: SystemTime::now() });
+        self.leaving.insert(
+            instance,
+            Departure { name, deadline, dead, heard: false, since: SystemTime::now(), left_at: None },
+        );
     }
 
     /// Keeps what a dead instance wrote at last.
@@ -143,6 +149,7 @@ impl Fleet {
                     health: Health::new(want.up || foreign, now),
                     since: SystemTime::now(),
                     ready_since: None,
+                    asked_after: 0,
                 };
                 self.health.insert(want.instance.clone(), life);
                 self.records.entry(want.number).or_default().refused = None;
@@ -180,6 +187,7 @@ impl Fleet {
         for (instance, life) in waiting.into_iter().take(room) {
             let seen = self.observed.iter().find(|seen| seen.id == *instance).cloned();
             life.health.begin(rules, self.rng.random(), now);
+            life.asked_after = self.replicas.get(instance).map_or(0, |replica| replica.suspicions());
             let (id, timeout, probe) = (instance.clone(), rules.timeout, self.probe.clone());
             self.tasks.spawn(async move {
                 let answered = match seen {
@@ -201,6 +209,9 @@ impl Fleet {
         let was_dead = life.health.is_dead(rules).is_some();
         let became_ready = life.health.end(answered, rules);
         let death = life.health.is_dead(rules).filter(|_| !was_dead);
+        if let Some(replica) = self.replicas.get(instance).filter(|_| answered) {
+            replica.clear(life.asked_after);
+        }
         if became_ready {
             (life.since, life.ready_since) = (SystemTime::now(), Some(now()));
             self.desired.mark_up(instance);
@@ -218,7 +229,7 @@ impl Fleet {
     pub(super) fn suspect(&mut self) {
         let now = now();
         for (instance, life) in &mut self.health {
-            if self.replicas.get(instance).is_some_and(|replica| replica.take_failed_connects() > 0) {
+            if self.replicas.get(instance).is_some_and(|replica| replica.is_suspected()) {
                 life.health.hurry(now);
             }
         }

@@ -100,6 +100,7 @@ pub struct Handle {
     calls: mpsc::Sender<Call>,
     view: watch::Receiver<Arc<View>>,
     journal: watch::Receiver<Journal>,
+    epoch: watch::Receiver<u64>,
 }
 
 /// What a replica has written, in pieces that need not be lines.
@@ -148,6 +149,11 @@ impl Handle {
     /// The pool as it is now.
     pub fn view(&self) -> Arc<View> {
         self.view.borrow().clone()
+    }
+
+    /// The epoch of the table in force.
+    pub fn epoch(&self) -> watch::Receiver<u64> {
+        self.epoch.clone()
     }
 
     /// Adds `count` replicas, the first ones with these names. Returns when they are ready.

@@ -30,6 +30,8 @@ pub struct Leaving {
     pub deadline: Instant,
     /// Whether it was declared dead: then nothing is waited for.
     pub dead: bool,
+    /// Whether every core has taken note that it leaves.
+    pub acknowledged: bool,
     /// Its requests in flight.
     pub in_flight: usize,
 }
@@ -120,7 +122,7 @@ fn is_to_start(want: &Want, world: &World<'_>) -> bool {
 }
 
 fn end(instance: &Instance, world: &World<'_>) -> Option<Action> {
-    let unknown = Leaving { deadline: world.now, dead: false, in_flight: 0 };
+    let unknown = Leaving { deadline: world.now, dead: false, acknowledged: true, in_flight: 0 };
     let leaving = world.leaving.get(&instance.id).unwrap_or(&unknown);
     let ended = !matches!(instance.state, State::Running(_));
     if ended || leaving.dead {
@@ -129,7 +131,7 @@ fn end(instance: &Instance, world: &World<'_>) -> Option<Action> {
     if instance.holds_name {
         return Some(Action::Release(instance.id.clone()));
     }
-    let drained = leaving.in_flight == 0 || leaving.deadline <= world.now;
+    let drained = (leaving.acknowledged && leaving.in_flight == 0) || leaving.deadline <= world.now;
     drained.then(|| Action::Stop(instance.id.clone(), Stop::Gracefully))
 }
 
@@ -212,13 +214,15 @@ mod tests {
         let mut instance = running(&desired.wants()[1]);
         let stays = running(&desired.wants()[0]);
         let gone = desired.take(|want| want.number.get() == 2).remove(0).instance;
-        let drains = Leaving { deadline: Instant::now() + Duration::from_secs(9), dead: false, in_flight: 1 };
+        let deadline = Instant::now() + Duration::from_secs(9);
+        let drains = Leaving { deadline, dead: false, acknowledged: true, in_flight: 1 };
         let at = |instance: &Instance, leaving| {
             planned(&desired, &[stays.clone(), instance.clone()], &[(gone.clone(), leaving)])
         };
         assert_eq!(at(&instance, drains), [Action::Release(gone.clone())]);
         instance.holds_name = false;
         assert_eq!(at(&instance, drains), []);
+        assert_eq!(at(&instance, Leaving { in_flight: 0, acknowledged: false, ..drains }), []);
         let stop = [Action::Stop(gone.clone(), Stop::Gracefully)];
         assert_eq!(at(&instance, Leaving { in_flight: 0, ..drains }), stop);
         assert_eq!(at(&instance, Leaving { deadline: Instant::now(), ..drains }), stop);

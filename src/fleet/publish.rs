@@ -23,12 +23,29 @@ impl Fleet {
         let ring = self.ring(members).await;
         let seats = ring.members().iter().map(|member| self.seat(member.number)).collect::<Vec<_>>();
         let table = Table::new(ring, seats);
+        self.say_who_goes(&table);
         if !table.same_as(&self.table) {
             self.table = table.clone();
             let epoch = self.published.publish(Snapshot { default: table });
+            self.epochs.send_replace(epoch);
             tracing::debug!(epoch, serving = self.table.serving().count(), "published");
         }
+        let epoch = self.published.epoch();
+        self.leaving.values_mut().for_each(|left| _ = left.left_at.get_or_insert(epoch));
         self.show();
+    }
+
+    /// Tells requests who is not in this table, and whose answers are not to be waited for: those that died or count as
+    /// dead.
+    fn say_who_goes(&self, table: &Table) {
+        for (instance, replica) in &self.replicas {
+            replica.set_seated(table.serving().any(|serving| Arc::ptr_eq(serving, replica)));
+            let dead = match self.leaving.get(instance) {
+                Some(left) => left.dead,
+                None => self.health.get(instance).is_none_or(|life| !life.health.is_ready()),
+            };
+            replica.set_given_up(dead);
+        }
     }
 
     /// Publishes the view if it differs.

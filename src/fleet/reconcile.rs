@@ -58,6 +58,8 @@ pub struct Fleet {
     /// Why the set could not be stored, and when that is tried again.
     pub(super) unsaved: Option<String>,
     pub(super) save_again: Instant,
+    /// The epoch of the table in force, for the cores to take note of.
+    pub(super) epochs: watch::Sender<u64>,
     pub(super) view: watch::Sender<Arc<View>>,
     pub(super) journal: watch::Sender<Journal>,
     pub(super) rng: StdRng,
@@ -143,6 +145,7 @@ impl Fleet {
         };
         let (view, seen) = watch::channel(Arc::new(nothing));
         let (journal, told) = watch::channel(Journal::default());
+        let (epochs, epoch) = watch::channel(0);
         let lists = Lists { begun: 0, under_way: false, wanted: true, next: now() };
         let fleet = Fleet {
             config,
@@ -160,6 +163,7 @@ impl Fleet {
             outage: None,
             unsaved: None,
             save_again: now(),
+            epochs,
             view,
             journal,
             rng: parts.rng,
@@ -173,7 +177,7 @@ impl Fleet {
             tasks: JoinSet::new(),
         };
         fleet.show();
-        (fleet, Handle { calls: door, view: seen, journal: told })
+        (fleet, Handle { calls: door, view: seen, journal: told, epoch })
     }
 
     /// Keeps the replicas alive until it is told to take all down. `nudge` says that a connection failed. Dropping

@@ -52,7 +52,7 @@ impl Connections {
 
     /// Keeps a connection whose last response has ended.
     pub(super) fn give_back(&self, replica: &Arc<Replica>, sender: Sender) {
-        if sender.is_closed() {
+        if sender.is_closed() || !replica.is_seated() {
             return;
         }
         let mut idle = self.idle.borrow_mut();

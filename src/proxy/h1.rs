@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -44,6 +44,14 @@ pub(super) struct Core {
     pub(super) links: Links,
     pub(super) connections: Connections,
     pub(super) rng: RefCell<StdRng>,
+}
+
+impl Core {
+    /// Closes connections that nobody needs any more.
+    pub(super) fn sweep(&self) {
+        let snapshot = self.links.published.load();
+        self.connections.sweep(&snapshot.default, self.config.idle_timeout, Instant::now());
+    }
 }
 
 type Reply = Response<Either<Relayed, Full<Bytes>>>;
@@ -156,7 +164,7 @@ async fn send(
             Err(SendError::Failed(failure)) => return Err(failure),
             Err(SendError::Unsent(unsent, blame)) => {
                 if blame == Blame::Replica {
-                    claim.replica().count_failed_connect();
+                    claim.replica().suspect();
                     core.links.nudge.notify_one();
                 }
                 request = *unsent;

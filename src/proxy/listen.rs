@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crossbeam_utils::CachePadded;
@@ -136,6 +136,8 @@ async fn run(core: Rc<Core>, listener: TcpListener, mut place: Place, mut stop: 
     };
     let mut clients = JoinSet::new();
     let mut sweep = interval(SWEEP);
+    let mut epoch = core.links.epoch.clone();
+    epoch.mark_changed();
     loop {
         let taken = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -152,8 +154,13 @@ async fn run(core: Rc<Core>, listener: TcpListener, mut place: Place, mut stop: 
                 None
             }
             _ = sweep.tick() => {
-                let snapshot = core.links.published.load();
-                core.connections.sweep(&snapshot.default, core.config.idle_timeout, Instant::now());
+                core.sweep();
+                None
+            }
+            Ok(()) = epoch.changed() => {
+                let epoch = *epoch.borrow_and_update();
+                core.sweep();
+                core.links.published.acknowledge(place.index, epoch);
                 None
             }
             _ = stop.wait_for(|stop| *stop) => break,

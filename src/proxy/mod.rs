@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::DuplexStream,
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
 };
 
 use crate::table::Published;
@@ -39,6 +39,8 @@ pub struct Config {
 pub struct Links {
     /// Where the snapshots are.
     pub published: Arc<Published>,
+    /// The epoch of the snapshot in force: each core takes note of it.
+    pub epoch: watch::Receiver<u64>,
     /// Told when a connection to a replica failed.
     pub nudge: Arc<Notify>,
     /// The control API: one end of a pipe and the client's address for each request that goes to it. The address

@@ -66,7 +66,7 @@ impl Balancer {
         };
         store.save(&Stored { engine: Kind::Docker, desired: desired.clone() }).unwrap();
         let ring = Arc::new(Ring::build(&[], &config.ring).unwrap());
-        let published = Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }));
+        let published = Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }, 0));
         let (engine, probe) = (Arc::new(daemon.engine("ours")), Arc::new(Asking(daemon.clone())));
         let parts =
             Parts { engine, probe, store, desired: desired.clone(), published: published.clone(), rng };
@@ -98,7 +98,7 @@ impl Balancer {
         let Some(claim) = self.published.claim(id, &[]) else { return };
         let replica = claim.replica();
         if !daemon.answers(replica.address) && !daemon.is_frozen(replica.address) {
-            replica.count_failed_connect();
+            replica.suspect();
             self.nudge.notify_one();
             return;
         }
