@@ -26,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 
 /// Files and folders that think and do nothing: no runtime, no sockets, no clock, no environment, no generator of their
 /// own.
-const PURE: [&str; 11] = [
+const PURE: [&str; 16] = [
     "name.rs",
     "event.rs",
     "ring",
@@ -37,7 +37,12 @@ const PURE: [&str; 11] = [
     "fleet/pause.rs",
     "fleet/plan.rs",
     "fleet/claim.rs",
+    "proxy/answer.rs",
+    "proxy/budget.rs",
     "proxy/exchange.rs",
+    "proxy/headers.rs",
+    "proxy/latency.rs",
+    "proxy/retry.rs",
 ];
 
 /// What a pure file does not name.

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     given::GivenArgs,
+    retry::RetryArgs,
     spec::SpecArgs,
     token::TokenArgs,
     value::{Bytes, Cpus, Pids},
@@ -110,9 +111,12 @@ pub struct Args {
     /// How long opening a connection to a replica may take
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
     pub connect_timeout: Duration,
-    /// How long a replica may take until its response begins
+    /// How long it may take until a response begins, whoever gives it in the end
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub response_timeout: Duration,
+    /// What is sent again, and when.
+    #[command(flatten)]
+    pub retry: RetryArgs,
     /// How long an unused connection to a replica is kept
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub idle_timeout: Duration,
@@ -179,7 +183,7 @@ pub enum ProbeKind {
     Image,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}; a time is written like 500ms, 10s or 1m"))
 }

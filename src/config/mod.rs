@@ -24,6 +24,7 @@ mod file;
 mod given;
 mod probe;
 mod refusal;
+mod retry;
 mod settings;
 pub mod source;
 mod spec;
@@ -32,6 +33,7 @@ mod value;
 
 pub use args::{Args, ProbeKind, UnknownPath};
 pub use given::GivenArgs;
+pub use retry::{RetryArgs, Statuses};
 pub use settings::{Origin, Setting, Settings};
 pub use source::Invalid;
 pub use spec::{Preset, SpecArgs};
@@ -212,9 +214,11 @@ fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
             key: args.key.clone(),
             control_paths,
             unknown_path_is_400: args.unknown_path == UnknownPath::Assignment,
+            retry: args.retry.rules(),
         },
         connect_timeout: args.connect_timeout,
         response_timeout: args.response_timeout,
+        eject_after: 5,
         idle_timeout: args.idle_timeout,
         drain_timeout: args.drain_timeout,
     })

@@ -14,6 +14,15 @@ pub struct Cpus(pub Option<f64>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pids(pub Option<i64>);
 
+/// A number of bytes that has to be one, such as `64k`; it may be 0.
+pub fn size(text: &str) -> Result<usize, &'static str> {
+    let wrong = "a size is a number with b, k, m or g behind it";
+    match text {
+        "0" => Ok(0),
+        _ => text.parse().ok().and_then(|Bytes(size)| usize::try_from(size?).ok()).ok_or(wrong),
+    }
+}
+
 impl FromStr for Bytes {
     type Err = &'static str;
 

@@ -7,9 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http_body_util::{Either, Full};
-use hyper::{body::Incoming, client::conn::http1};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -17,15 +15,14 @@ use tokio::{
     time::timeout,
 };
 
+use super::kept::Sending;
 use crate::{
     limits::is_own_want,
     table::{Replica, Table},
 };
 
-/// The body of a request on its way to a replica: as it comes, or whole where it had to be read.
-pub(super) type Outgoing = Either<Incoming, Full<Bytes>>;
 /// The sending half of a connection.
-pub(super) type Sender = http1::SendRequest<Outgoing>;
+pub(super) type Sender = http1::SendRequest<Sending>;
 
 /// Idle connections to one replica, above which more are closed.
 const MOST_IDLE: usize = 1024;

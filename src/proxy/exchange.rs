@@ -1,14 +1,12 @@
 //! Everything that is decided about a request and its response. Pure: whoever moves the bytes asks here.
 
-use std::net::SocketAddr;
+use http::{Method, StatusCode, uri::PathAndQuery};
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, RETRY_AFTER, TE, TRANSFER_ENCODING, UPGRADE},
-    uri::PathAndQuery,
+use super::{
+    answer::{Answer, Failure},
+    key::KeySource,
+    retry::{Progress, Rules, Setback},
 };
-
-use super::key::KeySource;
 use crate::{
     name::InstanceId,
     table::{InFlight, Published},
@@ -23,6 +21,8 @@ pub struct Settings {
     pub control_paths: Option<Box<str>>,
     /// Whether a replica's 404 to a GET becomes the assignment's 400.
     pub unknown_path_is_400: bool,
+    /// What is sent again, and when.
+    pub retry: Rules,
 }
 
 /// Where a request goes.
@@ -39,45 +39,9 @@ pub enum Target {
 pub struct Exchange {
     id: u64,
     tried: Vec<InstanceId>,
+    progress: Progress,
+    failure: Failure,
 }
-
-/// Why the balancer answers in a replica's stead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No replica could be connected to.
-    NoCandidate,
-    /// The replica broke off before its response began.
-    Broken,
-    /// The replica's response did not begin in time.
-    Late,
-    /// The request's body broke off or could not be read.
-    BadBody,
-}
-
-/// An answer of the balancer's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Its status.
-    pub status: StatusCode,
-    /// Seconds after which to try again.
-    pub retry_after: Option<u64>,
-    /// Its JSON body.
-    pub body: String,
-}
-
-/// Fields that are for one connection only (RFC 9110, section 7.6.1), beside those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 6] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 impl Settings {
     /// Where a request for this path goes.
@@ -100,9 +64,10 @@ impl Settings {
 }
 
 impl Exchange {
-    /// A request with this id on the ring.
-    pub fn new(id: u64) -> Self {
-        Exchange { id, tried: Vec::new() }
+    /// A request with this id on the ring; `repeatable` where it may be executed twice.
+    pub fn new(id: u64, repeatable: bool) -> Self {
+        let progress = Progress::new(repeatable);
+        Exchange { id, tried: Vec::new(), progress, failure: Failure::NoCandidate }
     }
 
     /// Claims the next candidate, by the table of now; `None` when all were tried.
@@ -111,70 +76,19 @@ impl Exchange {
         self.tried.push(claim.replica().instance.clone());
         Some(claim)
     }
-}
 
-impl Failure {
-    /// What the client is told.
-    pub fn answer(self) -> Answer {
-        let (status, message) = match self {
-            Failure::NoCandidate => {
-                let message = "<Error> No server replica is ready, try again in a second";
-                return Answer::new(StatusCode::SERVICE_UNAVAILABLE, Some(1), message);
-            }
-            Failure::Broken => {
-                (StatusCode::BAD_GATEWAY, "<Error> The server replica broke off before it answered")
-            }
-            Failure::Late => {
-                (StatusCode::GATEWAY_TIMEOUT, "<Error> The server replica did not answer in time")
-            }
-            Failure::BadBody => (StatusCode::BAD_REQUEST, "<Error> The request's body broke off"),
-        };
-        Answer::new(status, None, message)
-    }
-}
-
-impl Answer {
-    fn new(status: StatusCode, retry_after: Option<u64>, message: &str) -> Self {
-        let body = serde_json::json!({ "message": message, "status": "failure" }).to_string();
-        Answer { status, retry_after, body }
-    }
-
-    /// Its header fields.
-    pub fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    /// Whether the next candidate is to be tried after this. `kept` says whether the body can be sent again, `budget`
+    /// takes a retry from what there may be.
+    pub fn goes_on(&mut self, setback: Setback, kept: bool, budget: impl FnOnce() -> bool) -> bool {
+        if let Some(failure) = setback.failure() {
+            self.failure = failure;
         }
-        headers
+        self.progress.goes_on(setback, kept, budget)
     }
-}
 
-/// Makes a client's header fields those that go to a replica: nothing of the connection, and who the client is. What
-/// the client itself says about that is not believed.
-pub fn to_replica(headers: &mut HeaderMap, peer: SocketAddr) {
-    strip(headers);
-    headers.remove(EXPECT); // answered here
-    let address = HeaderValue::try_from(peer.ip().to_string()).expect("an address is a field value");
-    headers.insert(FORWARDED_FOR, address);
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    match headers.get(HOST).cloned() {
-        Some(host) => headers.insert(FORWARDED_HOST, host),
-        None => headers.remove(FORWARDED_HOST),
-    };
-}
-
-/// Makes a replica's header fields those that go to the client.
-pub fn to_client(headers: &mut HeaderMap) {
-    strip(headers);
-}
-
-fn strip(headers: &mut HeaderMap) {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let named: Vec<HeaderName> =
-        values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
+    /// What the client is told when nobody answered.
+    pub fn failure(&self) -> Failure {
+        self.failure
     }
 }
 
@@ -187,6 +101,7 @@ mod tests {
             key: KeySource::RequestId,
             control_paths: control_paths.map(Into::into),
             unknown_path_is_400: true,
+            retry: Rules::default(),
         }
     }
 
@@ -215,42 +130,5 @@ mod tests {
         assert_eq!(body["message"], "<Error> '/o\"ther' endpoint does not exist in server replicas");
         assert_eq!(settings.instead_of(StatusCode::NOT_FOUND, &Method::POST, "/other"), None);
         assert_eq!(settings.instead_of(StatusCode::OK, &Method::GET, "/other"), None);
-    }
-
-    #[test]
-    fn nothing_of_the_connection_goes_on_and_forwarding_fields_are_not_believed() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("host", "example.org"),
-            ("connection", "close, X-Secret"),
-            ("x-secret", "1"),
-            ("keep-alive", "5"),
-            ("te", "trailers"),
-            ("upgrade", "h2c"),
-            ("transfer-encoding", "chunked"),
-            ("x-forwarded-for", "10.0.0.1"),
-            ("x-forwarded-host", "evil"),
-            ("accept", "*/*"),
-        ] {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        to_replica(&mut headers, "192.0.2.7:1234".parse().unwrap());
-        let mut left: Vec<_> =
-            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-        left.sort_unstable();
-        let expected = [
-            ("accept", "*/*"),
-            ("host", "example.org"),
-            ("x-forwarded-for", "192.0.2.7"),
-            ("x-forwarded-host", "example.org"),
-            ("x-forwarded-proto", "http"),
-        ];
-        assert_eq!(left, expected);
-    }
-
-    #[test]
-    fn no_candidate_is_a_503_that_says_when_to_try_again() {
-        let answer = Failure::NoCandidate.answer();
-        assert_eq!((answer.status.as_u16(), answer.headers()[RETRY_AFTER].to_str().unwrap()), (503, "1"));
     }
 }

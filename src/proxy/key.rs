@@ -8,7 +8,7 @@ use rand::{Rng, RngExt};
 use crate::ring::id_of_key;
 
 /// Longer bodies are not waited for.
-const BODY_LIMIT: u64 = 4096;
+pub(super) const BODY_LIMIT: usize = 4096;
 
 /// Where a request's key comes from. A request that has none gets a random id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl KeySource {
         let length = header(http::header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         let media_type = header(http::header::CONTENT_TYPE).and_then(|value| value.split(';').next());
         *self == KeySource::RequestId
-            && length.is_some_and(|length| (1..=BODY_LIMIT).contains(&length))
+            && length.is_some_and(|length| (1..=BODY_LIMIT as u64).contains(&length))
             && media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
     }
 

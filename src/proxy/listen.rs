@@ -1,7 +1,6 @@
 //! One single-threaded runtime for each core, each with its own listener on the same port.
 
 use std::{
-    cell::RefCell,
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -10,11 +9,10 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_utils::CachePadded;
-use rand::{SeedableRng, rngs::StdRng};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::TcpStream,
@@ -23,11 +21,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::{
-    Config, Links,
-    connections::Connections,
-    h1::{self, Core},
-};
+use super::{Config, Links, budget::Budget, h1, thread::Core};
 
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -102,15 +96,16 @@ impl Plane {
         let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..cores).map(|_| mpsc::channel(INBOX)).unzip();
         let loads: Arc<[_]> = (0..cores).map(|_| CachePadded::default()).collect();
         let (stopping, stop) = watch::channel(false);
+        let (retries, begun) = (Arc::new(Budget::new(config.exchange.retry.budget, cores)), Instant::now());
         let mut threads = Vec::with_capacity(cores);
         for (index, (listener, inbox)) in listeners.sockets.into_iter().zip(receivers).enumerate() {
             let (config, links, stop) = (config.clone(), links.clone(), stop.clone());
             let place = Place { index, loads: loads.clone(), inboxes: inboxes.clone(), inbox };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let retries = retries.clone();
             let work = move || {
-                let rng = RefCell::new(StdRng::from_rng(&mut rand::rng()));
-                let core = Rc::new(Core { config, links, connections: Connections::default(), rng });
-                LocalSet::new().block_on(&runtime, run(core, listener, place, stop));
+                let core = Core::new(index, config, links, retries, begun);
+                LocalSet::new().block_on(&runtime, run(Rc::new(core), listener, place, stop));
             };
             threads.push(thread::Builder::new().name(format!("core-{index}")).spawn(work)?);
         }
@@ -158,9 +153,7 @@ async fn run(core: Rc<Core>, listener: TcpListener, mut place: Place, mut stop: 
                 None
             }
             Ok(()) = epoch.changed() => {
-                let epoch = *epoch.borrow_and_update();
-                core.sweep();
-                core.links.published.acknowledge(place.index, epoch);
+                core.follow(*epoch.borrow_and_update());
                 None
             }
             _ = stop.wait_for(|stop| *stop) => break,

@@ -9,15 +9,26 @@ use tokio::{
 
 use crate::table::Published;
 
+mod answer;
+mod budget;
 mod connections;
+mod delivery;
 mod exchange;
 mod h1;
+mod headers;
+mod kept;
 mod key;
+mod latency;
 mod listen;
+mod relay;
+mod retry;
+mod thread;
+mod waiters;
 
 pub use exchange::Settings;
 pub use key::{KeyError, KeySource};
 pub use listen::{Listeners, Plane};
+pub use retry::{Hedge, HedgeError, Rules};
 
 /// How requests are carried.
 #[derive(Clone, Debug)]
@@ -26,8 +37,10 @@ pub struct Config {
     pub exchange: Settings,
     /// How long opening a connection to a replica may take.
     pub connect_timeout: Duration,
-    /// How long a replica may take until its response begins.
+    /// How long it may take until a response begins, whoever gives it in the end.
     pub response_timeout: Duration,
+    /// How many requests in a row a replica may fail until the fleet is told; 0 for as many as it likes.
+    pub eject_after: u32,
     /// How long an unused connection to a replica is kept.
     pub idle_timeout: Duration,
     /// How long requests in flight may go on after the balancer was told to stop.

@@ -12,14 +12,23 @@ mod operate;
 mod origin;
 mod probes;
 mod relay;
+mod retry;
 mod routes;
 mod settings;
+mod trouble;
 
 /// Not a test but a replica, which the balancer under test starts where the sample replica's answers do not tell enough.
 #[test]
 #[ignore = "is a replica of the other tests"]
 fn replica() {
     origin::serve();
+}
+
+/// The same, of one that is told what trouble to make.
+#[test]
+#[ignore = "is a replica of the other tests"]
+fn trouble_replica() {
+    trouble::serve();
 }
 
 /// The same, of one that has gRPC's health service and nothing else.

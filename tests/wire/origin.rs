@@ -24,8 +24,13 @@ pub const DIED: i32 = 7;
 
 /// The `--command` that starts one.
 pub fn command() -> String {
+    command_of("replica")
+}
+
+/// The `--command` that starts what this test of the binary is.
+pub fn command_of(test: &str) -> String {
     let this = std::env::current_exe().expect("a test binary");
-    format!("'{}' replica --exact --ignored --nocapture", this.display())
+    format!("'{}' {test} --exact --ignored --nocapture", this.display())
 }
 
 /// Serves at `$BIND:$PORT` for ever. Returns at once where nobody says which replica this is.

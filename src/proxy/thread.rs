@@ -1,0 +1,93 @@
+//! What the connections of one core share: nothing of it is seen by another core.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Instant,
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::{Config, Links, budget::Budget, connections::Connections, latency::Latency, waiters::Waiters};
+use crate::table::Replica;
+
+/// Everything that the connections of one thread share.
+pub(super) struct Core {
+    /// Which of the cores it is.
+    index: usize,
+    pub(super) config: Config,
+    pub(super) links: Links,
+    pub(super) connections: Connections,
+    pub(super) waiters: Rc<Waiters>,
+    retries: Arc<Budget>,
+    /// How long answers took, where hedging goes by that.
+    pub(super) latency: RefCell<Latency>,
+    pub(super) rng: RefCell<StdRng>,
+    /// When the data plane began, the same for all cores.
+    begun: Instant,
+    /// The second since then that the last request came in.
+    second: Cell<u32>,
+}
+
+impl Core {
+    /// A core that has carried nothing yet. Call on its thread.
+    pub(super) fn new(
+        index: usize,
+        config: Config,
+        links: Links,
+        retries: Arc<Budget>,
+        begun: Instant,
+    ) -> Self {
+        Core {
+            index,
+            config,
+            links,
+            connections: Connections::default(),
+            waiters: Rc::default(),
+            retries,
+            latency: RefCell::default(),
+            rng: RefCell::new(StdRng::from_rng(&mut rand::rng())),
+            begun,
+            second: Cell::default(),
+        }
+    }
+
+    /// Counts a request that comes now.
+    pub(super) fn count_request(&self, now: Instant) {
+        self.second.set(u32::try_from(now.duration_since(self.begun).as_secs()).unwrap_or(u32::MAX));
+        self.retries.count_request(self.index, self.second.get());
+    }
+
+    /// Takes a retry from what there may be.
+    pub(super) fn take_retry(&self) -> bool {
+        self.retries.take(self.second.get())
+    }
+
+    /// Has the fleet look at a replica that did not do its part.
+    pub(super) fn suspect(&self, replica: &Replica) {
+        replica.suspect();
+        self.links.nudge.notify_one();
+    }
+
+    /// Notes how a replica answered. When it failed often enough in a row, the fleet looks at it.
+    pub(super) fn note(&self, replica: &Replica, failed: bool) {
+        let (failures, most) = (replica.note(failed), self.config.eject_after);
+        if failures > 0 && most > 0 && failures.is_multiple_of(most) {
+            self.links.nudge.notify_one();
+        }
+    }
+
+    /// Closes connections that nobody needs any more.
+    pub(super) fn sweep(&self) {
+        let snapshot = self.links.published.load();
+        self.connections.sweep(&snapshot.default, self.config.idle_timeout, Instant::now());
+    }
+
+    /// Follows the snapshot of this epoch: lets go of whoever is not in it.
+    pub(super) fn follow(&self, epoch: u64) {
+        self.sweep();
+        self.waiters.wake();
+        self.links.published.acknowledge(self.index, epoch);
+    }
+}
