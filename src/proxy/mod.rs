@@ -32,6 +32,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How long requests in flight may go on after the balancer was told to stop.
     pub drain_timeout: Duration,
+    /// Requests in a row that a replica fails before the fleet is told; 0 for never.
+    pub eject_after: u32,
 }
 
 /// What the data plane works with.
