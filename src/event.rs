@@ -1,6 +1,6 @@
 //! What happened and why, as values. Pure.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::name::{InstanceId, Name};
 
@@ -34,6 +34,16 @@ pub enum What {
     Gone,
     /// Its share of the ring changed with its weight.
     Reweighted(u8),
+    /// It failed this many requests in a row, and for this long others are preferred to it.
+    Ejected(u32, Duration),
+    /// Nothing is preferred to it any more: its ejection is over.
+    Readmitted,
+    /// It is to get no new requests until it is restored.
+    Drained,
+    /// It may get requests again.
+    Restored,
+    /// It leaves on demand; another instance takes its place.
+    Restarted,
 }
 
 /// Why an instance counts as dead.
@@ -64,6 +74,11 @@ impl What {
             What::Gone => "gone",
             What::Silent(_) => "silent",
             What::Reweighted(_) => "reweighted",
+            What::Ejected(..) => "ejected",
+            What::Readmitted => "readmitted",
+            What::Drained => "drained",
+            What::Restored => "restored",
+            What::Restarted => "restarted",
         }
     }
 }
@@ -95,6 +110,14 @@ impl fmt::Display for What {
             What::Removed => f.write_str("leaving"),
             What::Gone => f.write_str("gone"),
             What::Reweighted(weight) => write!(f, "has weight {weight}"),
+            What::Ejected(failed, time) => {
+                let time = humantime::format_duration(*time);
+                write!(f, "ejected for {time}, others are preferred: {failed} requests in a row failed")
+            }
+            What::Readmitted => f.write_str("gets its requests again, its ejection is over"),
+            What::Drained => f.write_str("drained: no new requests until it is restored"),
+            What::Restored => f.write_str("restored: gets its requests again"),
+            What::Restarted => f.write_str("restarting: a fresh instance takes its place"),
         }
     }
 }

@@ -26,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 
 /// Files and folders that think and do nothing: no runtime, no sockets, no clock, no environment, no generator of their
 /// own.
-const PURE: [&str; 16] = [
+const PURE: [&str; 17] = [
     "name.rs",
     "event.rs",
     "ring",
@@ -34,6 +34,7 @@ const PURE: [&str; 16] = [
     "fleet/desired.rs",
     "fleet/health.rs",
     "fleet/journal.rs",
+    "fleet/outlier.rs",
     "fleet/pause.rs",
     "fleet/plan.rs",
     "fleet/claim.rs",

@@ -40,6 +40,9 @@ pub fn admin(fleet: Handle, access: Arc<Access>) -> Router {
         .route("/v1/pools/{pool}/scale", put(v1::scale).route_layer(changes.clone()))
         .route("/v1/pools/{pool}/replicas/{name}/logs", get(v1::logs))
         .route("/v1/pools/{pool}/replicas/{name}/weight", put(v1::weigh).route_layer(changes.clone()))
+        .route("/v1/pools/{pool}/replicas/{name}/drain", post(v1::drain).route_layer(changes.clone()))
+        .route("/v1/pools/{pool}/replicas/{name}/restore", post(v1::restore).route_layer(changes.clone()))
+        .route("/v1/pools/{pool}/replicas/{name}/restart", post(v1::restart).route_layer(changes.clone()))
         .route("/v1/down", post(v1::down).route_layer(changes))
         .with_state(fleet.clone());
     finish(own.merge(assignments(fleet, &access)))

@@ -101,6 +101,32 @@ pub(super) async fn weigh(
     }
 }
 
+pub(super) async fn drain(fleet: State<Handle>, path: Path<(String, String)>, body: Bytes) -> Response {
+    one(fleet, path, &body, Handle::drain).await
+}
+
+pub(super) async fn restore(fleet: State<Handle>, path: Path<(String, String)>, body: Bytes) -> Response {
+    one(fleet, path, &body, Handle::restore).await
+}
+
+pub(super) async fn restart(fleet: State<Handle>, path: Path<(String, String)>, body: Bytes) -> Response {
+    one(fleet, path, &body, Handle::restart).await
+}
+
+/// A call about one replica that says all in its path.
+async fn one(
+    State(fleet): State<Handle>,
+    Path((pool, name)): Path<(String, String)>,
+    body: &[u8],
+    call: impl AsyncFnOnce(&Handle, String) -> Result<Arc<View>, CallError>,
+) -> Response {
+    match known(&fleet, &pool) {
+        Err(refused) => refused.into_response(),
+        Ok(()) if !body.is_empty() => bad(&"this call says all in its path and has no payload"),
+        Ok(()) => answer(call(&fleet, name).await),
+    }
+}
+
 pub(super) async fn logs(
     State(fleet): State<Handle>,
     Path((pool, name)): Path<(String, String)>,

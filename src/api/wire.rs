@@ -80,9 +80,9 @@ pub struct Replica {
     pub name: String,
     /// Its number on the ring.
     pub number: u16,
-    /// `starting`, `ready`, `down`, `crash-looping` or `leaving`.
+    /// `starting`, `ready`, `suspected`, `ejected`, `drained`, `down`, `crash-looping` or `leaving`.
     pub state: String,
-    /// Why it is down, or what it dies of.
+    /// Why others are preferred to it, why it is down, or what it dies of.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// Since when (RFC 3339).
@@ -97,10 +97,18 @@ pub struct Replica {
     pub weight: u8,
     /// Whether it has a place on the ring: from its first readiness until it leaves.
     pub on_ring: bool,
+    /// Whether it is to get no requests, as an operator wants it; also while it is not well.
+    pub drained: bool,
     /// Requests that it has now.
     pub in_flight: usize,
     /// Requests that this instance was ever chosen for.
     pub requests: u64,
+    /// Requests that this instance failed: by an error of its own (5xx), by breaking off, or by not answering in time.
+    pub errors: u64,
+    /// Requests that moved on from it to another.
+    pub retries: u64,
+    /// Its responses that broke off when their head had gone to the client.
+    pub truncated: u64,
     /// How the one before ended.
     pub last_exit: Option<Exit>,
 }
@@ -234,6 +242,9 @@ impl From<&Row> for Replica {
         let (state, reason) = match &row.state {
             RowState::Starting => ("starting", None),
             RowState::Ready => ("ready", None),
+            RowState::Suspected => ("suspected", Some("a connection to it failed".to_owned())),
+            RowState::Ejected(reason) => ("ejected", Some(reason.clone())),
+            RowState::Drained => ("drained", None),
             RowState::Down(reason) => ("down", Some(reason.clone())),
             RowState::CrashLooping(reason) => ("crash-looping", Some(reason.clone())),
             RowState::Leaving => ("leaving", None),
@@ -249,8 +260,12 @@ impl From<&Row> for Replica {
             restarts: row.restarts,
             weight: row.weight.get(),
             on_ring: row.on_ring,
+            drained: row.drained,
             in_flight: row.traffic.as_ref().map_or(0, Traffic::in_flight),
             requests: row.traffic.as_ref().map_or(0, Traffic::requests),
+            errors: row.traffic.as_ref().map_or(0, Traffic::errors),
+            retries: row.traffic.as_ref().map_or(0, Traffic::retries),
+            truncated: row.traffic.as_ref().map_or(0, Traffic::truncated),
             last_exit: row.last_exit.as_ref().map(Exit::from),
         }
     }

@@ -54,9 +54,7 @@ pub async fn run(args: StatusArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let (admin, token) = (client::reachable(args.admin_listen), args.token.token()?);
     loop {
         let answer = ask(admin, token.as_ref(), deadline).await;
-        let ready = answer
-            .as_ref()
-            .is_ok_and(|(_, pool)| pool.replicas.iter().all(|replica| replica.state == "ready"));
+        let ready = answer.as_ref().is_ok_and(|(_, pool)| pool.replicas.iter().all(is_settled));
         if !args.wait_ready || ready {
             let (text, pool) = answer?;
             return show(&text, &pool, args.json, out);
@@ -68,6 +66,11 @@ pub async fn run(args: StatusArgs, out: &mut impl Write) -> anyhow::Result<()> {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether nothing is to be waited for: it is ready, or drained, which lasts until an operator wants it otherwise.
+fn is_settled(replica: &Replica) -> bool {
+    ["ready", "drained"].contains(&replica.state.as_str())
 }
 
 async fn ask(admin: SocketAddr, token: Option<&Secret>, deadline: Instant) -> anyhow::Result<(String, Pool)> {
@@ -107,7 +110,8 @@ fn show(text: &str, pool: &Pool, json: bool, out: &mut impl Write) -> anyhow::Re
 fn explain(replica: &Replica, out: &mut impl Write) -> std::io::Result<()> {
     let Some(reason) = &replica.reason else { return Ok(()) };
     let dies = replica.state == "crash-looping";
-    writeln!(out, "\n{} {}: {reason}", replica.name, if dies { "keeps dying" } else { "is down" })?;
+    let state = if dies { "keeps dying".to_owned() } else { format!("is {}", replica.state) };
+    writeln!(out, "\n{} {state}: {reason}", replica.name)?;
     let exit = replica.last_exit.as_ref().filter(|_| dies);
     let log = exit.map(|exit| exit.log.as_slice()).unwrap_or_default();
     for line in &log[log.len().saturating_sub(LAST_LINES)..] {

@@ -99,6 +99,15 @@ pub struct Args {
     /// The first pause before a replica that keeps dying is started again; it doubles up to 60s
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
     pub restart_pause: Duration,
+    /// Requests in a row that a replica fails before others are preferred to it for a while; 0 for never
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub eject_after: u32,
+    /// How long others are preferred to it at first; it doubles up to 10m
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
+    pub eject_time: Duration,
+    /// How long a replica that became ready gets a growing part of its requests; 0s for all of them at once
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
+    pub slow_start: Duration,
     /// How long /add waits for readiness
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     pub add_timeout: Duration,

@@ -147,6 +147,7 @@ fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
     };
     ensure!(!heartbeat.interval.is_zero(), "--heartbeat-interval: a time above 0");
     ensure!(!heartbeat.timeout.is_zero(), "--heartbeat-timeout: a time above 0");
+    ensure!(!args.eject_time.is_zero(), "--eject-time: a time above 0; --eject-after 0 ejects nobody");
     Ok(fleet::Config {
         pool: "default".into(),
         replicas: args.replicas.unwrap_or(3),
@@ -158,6 +159,8 @@ fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
         drain_timeout: args.drain_timeout,
         heal_at_once: args.heal_at_once as usize,
         restart_pause: args.restart_pause,
+        outliers: fleet::Outliers { after: args.eject_after, time: args.eject_time },
+        slow_start: args.slow_start,
         adopt: args.adopt,
     })
 }
@@ -218,9 +221,9 @@ fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
         },
         connect_timeout: args.connect_timeout,
         response_timeout: args.response_timeout,
-        eject_after: 5,
         idle_timeout: args.idle_timeout,
         drain_timeout: args.drain_timeout,
+        eject_after: args.eject_after,
     })
 }
 
@@ -283,6 +286,7 @@ mod tests {
             (&["--heartbeat-interval", "0s"], "--heartbeat-interval"),
             (&["--heartbeat-timeout", "soon"], "--heartbeat-timeout"),
             (&["--rise", "0"], "--rise"),
+            (&["--eject-time", "0s"], "--eject-time"),
             (&["--slots", "0"], "--slots"),
             (&["--control-paths", "rep"], "--control-paths"),
             (&["--command", "'open"], "--command"),

@@ -2,24 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-
 use super::{
-    Call, CallError, ChangeError, Desired, FleetError, Logs, Reply, StoreError, Stored,
+    Call, CallError, ChangeError, Desired, FleetError, Reply, StoreError, Stored,
     clock::{milliseconds, now},
     desired::Want,
-    reconcile::{Done, Fleet},
-    view::RowState,
+    reconcile::Fleet,
 };
-use crate::{event::What, name::Name, ring::Weight};
+use crate::{event::What, name::Name};
 
 /// Between two attempts to store a set that could not be stored.
 const SAVE_AGAIN: Duration = Duration::from_secs(5);
 
 /// A call that is not answered yet.
 pub(super) enum Waiting {
-    /// Answered when these are ready, refused or late.
-    Added { names: Vec<Name>, deadline: Instant, reply: Reply },
+    /// Answered when these are ready, refused or late; refused ones that were `added` are taken out again.
+    Begun { names: Vec<Name>, added: bool, deadline: Instant, reply: Reply },
     /// Answered at the end of the pass that publishes the change.
     Published { reply: Reply },
     /// Answered when nothing is left.
@@ -28,7 +25,7 @@ pub(super) enum Waiting {
     Ended,
 }
 
-/// How far an addition has come.
+/// How far those that begin have come.
 enum Progress {
     Ready,
     Refused(String),
@@ -38,7 +35,7 @@ enum Progress {
 impl Waiting {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
-            Waiting::Added { deadline, .. } => Some(*deadline),
+            Waiting::Begun { deadline, .. } => Some(*deadline),
             Waiting::Published { .. } | Waiting::Down { .. } | Waiting::Ended => None,
         }
     }
@@ -63,25 +60,35 @@ impl Fleet {
             | Call::Remove(_, _, reply)
             | Call::Scale(_, reply)
             | Call::Weigh(_, _, reply)
+            | Call::Drain { reply, .. }
+            | Call::Restart(_, reply)
                 if going_down =>
             {
                 answer(reply, Err(CallError::Stopping))
             }
             Call::Add(count, names, reply) => {
                 let added = self.add(count, &names).await;
-                self.wait(added, reply);
+                self.wait(added, true, reply);
             }
             Call::Remove(count, names, reply) => {
                 let removed = self.remove(count, &names).await;
-                self.wait(removed.map(|()| Vec::new()), reply);
+                self.wait(removed.map(|()| Vec::new()), false, reply);
             }
             Call::Scale(count, reply) => {
                 let scaled = self.scale(count).await;
-                self.wait(scaled, reply);
+                self.wait(scaled, true, reply);
             }
             Call::Weigh(name, weight, reply) => {
                 let weighed = self.weigh(&name, weight).await;
-                self.wait(weighed.map(|()| Vec::new()), reply);
+                self.wait(weighed.map(|()| Vec::new()), false, reply);
+            }
+            Call::Drain { name, drained, reply } => {
+                let done = self.drain(&name, drained).await;
+                self.wait(done.map(|()| Vec::new()), false, reply);
+            }
+            Call::Restart(name, reply) => {
+                let restarted = self.restart(&name).await;
+                self.wait(restarted, false, reply);
             }
             Call::Logs { name, tail, follow, reply } => self.fetch_logs(&name, tail, follow, reply),
             Call::Down(reply) => {
@@ -92,12 +99,12 @@ impl Fleet {
     }
 
     /// Has the call wait until these are ready; where there are none, until what it changed is published.
-    fn wait(&mut self, changed: Result<Vec<Name>, CallError>, reply: Reply) {
+    fn wait(&mut self, changed: Result<Vec<Name>, CallError>, added: bool, reply: Reply) {
         match changed {
             Ok(names) if names.is_empty() => self.waiting.push(Waiting::Published { reply }),
             Ok(names) => {
                 let deadline = now() + self.config.add_timeout;
-                self.waiting.push(Waiting::Added { names, deadline, reply });
+                self.waiting.push(Waiting::Begun { names, added, deadline, reply });
             }
             Err(error) => answer(reply, Err(error)),
         }
@@ -181,31 +188,6 @@ impl Fleet {
         Ok(came)
     }
 
-    async fn weigh(&mut self, name: &str, weight: Weight) -> Result<(), CallError> {
-        let mut desired = self.desired.clone();
-        desired.weigh(name, weight, self.config.weight_room())?;
-        self.store(desired.clone()).await.map_err(|error| CallError::Store(error.to_string()))?;
-        self.desired = desired;
-        let instance = self.desired.known(name)?.instance.clone();
-        self.report(&instance, What::Reweighted(weight.get()));
-        Ok(())
-    }
-
-    /// Answers with what a replica wrote, as soon as the engine has it.
-    fn fetch_logs(&mut self, name: &str, tail: usize, follow: bool, reply: Reply<Logs>) {
-        let instance = match self.desired.known(name) {
-            Ok(want) => want.instance.clone(),
-            Err(error) => return answer(reply, Err(error.into())),
-        };
-        let engine = self.engine.clone();
-        self.tasks.spawn(async move {
-            let logs = engine.logs(&instance, tail, follow).await;
-            let logs = logs.map(|pieces| pieces.map(|piece| piece.map_err(std::io::Error::other)).boxed());
-            answer(reply, logs.map_err(|error| CallError::Refused(error.to_string())));
-            Done::Told
-        });
-    }
-
     async fn remove(&mut self, count: usize, names: &[String]) -> Result<(), CallError> {
         let mut desired = self.desired.clone();
         let gone = desired.remove(count, names, &mut self.rng)?;
@@ -216,12 +198,11 @@ impl Fleet {
 
     /// Lets those leave whose name `leaves` says.
     fn take_out(&mut self, leaves: impl Fn(&Name) -> bool) {
-        let now = now();
         for want in self.desired.wants().iter().filter(|want| leaves(&want.name)) {
             self.report(&want.instance, What::Removed);
         }
         for waiting in &mut self.waiting {
-            if let Waiting::Added { names, .. } = waiting {
+            if let Waiting::Begun { names, .. } = waiting {
                 names.retain(|name| !leaves(name)); // one of that name that comes later is another call's
             }
         }
@@ -229,7 +210,7 @@ impl Fleet {
         let numbers: Vec<_> = self.desired.wants().iter().map(|want| want.number).collect();
         self.records.retain(|number, _| numbers.contains(number)); // a number that is free has no past
         for want in gone {
-            self.depart(want.name, want.instance, false, now);
+            self.send_off(want.name, want.instance);
         }
     }
 
@@ -238,8 +219,8 @@ impl Fleet {
         let now = now();
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
-                Waiting::Added { names, deadline, reply } => {
-                    self.settle_addition(names, deadline, reply, now).await
+                Waiting::Begun { names, added, deadline, reply } => {
+                    self.settle_beginning(names, added, deadline, reply, now).await
                 }
                 Waiting::Published { reply } => answer(reply, Ok(self.view.borrow().clone())),
                 Waiting::Down { reply } => self.settle_down(reply).await,
@@ -248,19 +229,29 @@ impl Fleet {
         }
     }
 
-    async fn settle_addition(&mut self, names: Vec<Name>, deadline: Instant, reply: Reply, now: Instant) {
+    async fn settle_beginning(
+        &mut self,
+        names: Vec<Name>,
+        added: bool,
+        deadline: Instant,
+        reply: Reply,
+        now: Instant,
+    ) {
         match self.progress(&names) {
             Progress::Ready => answer(reply, Ok(self.view.borrow().clone())),
+            Progress::Refused(why) if !added => {
+                answer(reply, Err(CallError::Refused(format!("{why}; it is tried again"))));
+            }
             Progress::Refused(why) => {
                 self.take_out(|name| names.contains(name));
                 let _told_and_tried_again = self.store(self.desired.clone()).await;
                 self.publish().await;
-                answer(reply, Err(CallError::Refused(why)));
+                answer(reply, Err(CallError::Refused(format!("{why}; none was added"))));
             }
             Progress::Pending(names) if deadline <= now => {
                 answer(reply, Err(CallError::Slow { names, after: self.config.add_timeout }));
             }
-            Progress::Pending(_) => self.waiting.push(Waiting::Added { names, deadline, reply }),
+            Progress::Pending(_) => self.waiting.push(Waiting::Begun { names, added, deadline, reply }),
         }
     }
 
@@ -269,10 +260,10 @@ impl Fleet {
         let wants = || self.desired.wants().iter().filter(|want| names.contains(&want.name));
         let refused = |number| self.records.get(number).and_then(|record| record.refused.clone());
         if let Some((name, why)) = wants().find_map(|want| Some((&want.name, refused(&want.number)?))) {
-            return Progress::Refused(format!("cannot start '{name}': {why}; none was added"));
+            return Progress::Refused(format!("cannot start '{name}': {why}"));
         }
         let view = self.view.borrow();
-        let ready = |name: &Name| view.desired().any(|row| row.name == *name && row.state == RowState::Ready);
+        let ready = |name: &Name| view.desired().any(|row| row.name == *name && row.state.is_up());
         let pending: Vec<Name> = wants().map(|want| want.name.clone()).filter(|name| !ready(name)).collect();
         if pending.is_empty() { Progress::Ready } else { Progress::Pending(pending) }
     }
@@ -293,6 +284,6 @@ impl Fleet {
     }
 }
 
-fn answer<T>(reply: Reply<T>, result: Result<T, CallError>) {
+pub(super) fn answer<T>(reply: Reply<T>, result: Result<T, CallError>) {
     let _caller_left = reply.send(result);
 }

@@ -78,6 +78,7 @@ fn rebuild<'a>(
                 weight: Weight::ONE,
                 joined: true,
                 up: instance.state != State::Created,
+                drained: false,
             });
         }
     }

@@ -41,6 +41,8 @@ pub struct Want {
     pub joined: bool,
     /// Whether this instance was ever ready.
     pub up: bool,
+    /// Whether it is to get no requests: an operator's will, which every replacement inherits.
+    pub drained: bool,
 }
 
 /// Why the set cannot change as asked. Nothing has changed then.
@@ -99,6 +101,9 @@ pub enum ChangeError {
         /// What it can be.
         most: usize,
     },
+    /// Not ours to restart.
+    #[error("Cannot restart '{0}': it is started elsewhere, so it is restarted there; drain it before")]
+    Elsewhere(Name),
     /// Not there.
     #[error("There is no replica named '{0}'")]
     Unknown(String),
@@ -235,6 +240,13 @@ impl Desired {
         Ok(())
     }
 
+    /// Says whether one is to get no requests. Returns whether that was news.
+    pub fn drain(&mut self, name: &str, drained: bool) -> Result<bool, ChangeError> {
+        let number = self.known(name)?.number;
+        let want = self.wants.iter_mut().find(|want| want.number == number && want.drained != drained);
+        Ok(want.map(|want| want.drained = drained).is_some())
+    }
+
     /// Follows a changed configuration.
     pub fn reconfigure(&mut self, count: usize, clock_ms: u16, rng: &mut impl Rng) {
         if self.configured != Configured::Count(count) {
@@ -307,7 +319,15 @@ impl Desired {
 
     fn push(&mut self, name: Name, number: Number, rng: &mut impl Rng) {
         let instance = InstanceId::from_bits(rng.random());
-        self.wants.push(Want { name, number, instance, weight: Weight::ONE, joined: false, up: false });
+        self.wants.push(Want {
+            name,
+            number,
+            instance,
+            weight: Weight::ONE,
+            joined: false,
+            up: false,
+            drained: false,
+        });
     }
 
     fn free_number(&self) -> Number {

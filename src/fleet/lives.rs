@@ -12,6 +12,7 @@ use super::{
     clock::now,
     desired::Want,
     health::Health,
+    outlier::Ejections,
     pause::Pause,
     plan::deaths,
     reconcile::{Done, Fleet},
@@ -53,6 +54,11 @@ pub(super) struct Life {
     pub(super) health: Health,
     pub(super) since: SystemTime,
     pub(super) ready_since: Option<Instant>,
+    /// Since when it warms up; `None` for one that did so under an earlier balancer.
+    pub(super) warm_since: Option<Instant>,
+    pub(super) ejections: Ejections,
+    /// Why it is ejected, if it is.
+    pub(super) ejected: Option<String>,
     /// How often the replica had come under suspicion when the last heartbeat was sent.
     pub(super) asked_after: u32,
 }
@@ -63,6 +69,8 @@ pub(super) struct Departure {
     pub(super) name: Name,
     pub(super) deadline: Instant,
     pub(super) dead: bool,
+    /// Whether its end was told already, as a death.
+    pub(super) told: bool,
     /// Whether its last words were asked for.
     pub(super) heard: bool,
     pub(super) since: SystemTime,
@@ -117,13 +125,29 @@ impl Fleet {
         since.map(|since| now.duration_since(since)).or(was_up.then_some(Duration::MAX))
     }
 
+    /// Lets an instance leave on demand; of one that is silent nothing is waited for.
+    pub(super) fn send_off(&mut self, name: Name, instance: InstanceId) {
+        let rules = &self.config.heartbeat;
+        let silent = self.health.get(&instance).is_some_and(|life| life.health.is_dead(rules).is_some());
+        self.depart(name, instance.clone(), silent, now());
+        self.leaving.entry(instance).and_modify(|left| left.told = false);
+    }
+
     /// Lets an instance leave.
-    pub(super) fn depart(&mut self, name: Name, instance: InstanceId, dead: bool, now: Instant) {
+    fn depart(&mut self, name: Name, instance: InstanceId, dead: bool, now: Instant) {
         let deadline = now + self.config.drain_timeout;
         self.health.remove(&instance);
         self.leaving.insert(
             instance,
-            Departure { name, deadline, dead, heard: false, since: SystemTime::now(), left_at: None },
+            Departure {
+                name,
+                deadline,
+                dead,
+                told: dead,
+                heard: false,
+                since: SystemTime::now(),
+                left_at: None,
+            },
         );
     }
 
@@ -149,6 +173,9 @@ impl Fleet {
                     health: Health::new(want.up || foreign, now),
                     since: SystemTime::now(),
                     ready_since: None,
+                    warm_since: None,
+                    ejections: Ejections::default(),
+                    ejected: None,
                     asked_after: 0,
                 };
                 self.health.insert(want.instance.clone(), life);
@@ -161,7 +188,7 @@ impl Fleet {
             return; // the list is about to change
         }
         let listed: BTreeSet<InstanceId> = self.observed.iter().map(|instance| instance.id.clone()).collect();
-        let left = self.leaving.iter().filter(|(instance, left)| !left.dead && !listed.contains(*instance));
+        let left = self.leaving.iter().filter(|(instance, left)| !left.told && !listed.contains(*instance));
         let gone: Vec<Event> = left
             .map(|(instance, left)| Event {
                 name: left.name.clone(),
@@ -213,8 +240,10 @@ impl Fleet {
             replica.clear(life.asked_after);
         }
         if became_ready {
-            (life.since, life.ready_since) = (SystemTime::now(), Some(now()));
-            self.desired.mark_up(instance);
+            let now = now();
+            (life.since, life.ready_since) = (SystemTime::now(), Some(now));
+            let is_new = self.desired.mark_up(instance);
+            life.warm_since = (is_new || was_dead).then_some(now);
             if let Some(want) = self.desired.wants().iter().find(|want| want.instance == *instance) {
                 self.records.entry(want.number).or_default().healing = None;
             }

@@ -20,12 +20,14 @@ const MOST_WEIGHT: usize = 1000;
 mod actions;
 mod calls;
 mod claim;
+mod care;
 mod clock;
 mod desired;
 mod health;
 mod journal;
 mod last_words;
 mod lives;
+mod outlier;
 mod pause;
 mod plan;
 mod probe;
@@ -33,6 +35,7 @@ mod publish;
 mod reconcile;
 #[cfg(test)]
 mod simulation;
+mod standing;
 mod store;
 mod view;
 
@@ -40,6 +43,7 @@ pub use claim::ClaimError;
 pub use desired::{ChangeError, Configured, Desired};
 pub use health::Rules;
 pub use journal::{Entry, Journal};
+pub use outlier::Outliers;
 pub use probe::{GrpcProbe, HttpProbe, ImageProbe, Probe, ProbeSpec, TcpProbe};
 pub use reconcile::{Fleet, FleetError, Parts};
 pub use store::{Store, StoreError, Stored};
@@ -68,6 +72,10 @@ pub struct Config {
     pub heal_at_once: usize,
     /// The first pause before a replica that keeps dying is started again.
     pub restart_pause: Duration,
+    /// When those that fail requests are ejected.
+    pub outliers: Outliers,
+    /// How long one that became ready gets a growing part of its keys.
+    pub slow_start: Duration,
     /// Whether to take over the instances of another owner.
     pub adopt: bool,
 }
@@ -113,6 +121,8 @@ enum Call {
     Remove(usize, Vec<String>, Reply),
     Scale(usize, Reply),
     Weigh(String, Weight, Reply),
+    Drain { name: String, drained: bool, reply: Reply },
+    Restart(String, Reply),
     Logs { name: String, tail: usize, follow: bool, reply: Reply<Logs> },
     Down(Reply),
 }
@@ -123,13 +133,13 @@ pub enum CallError {
     /// It cannot be done; nothing has changed.
     #[error(transparent)]
     Change(#[from] ChangeError),
-    /// The engine would not; everything is as before.
+    /// The engine would not. What was to be added is not there; what was to be restarted is tried again.
     #[error("{0}")]
     Refused(String),
     /// The state directory cannot be written; nothing has changed.
     #[error("{0}")]
     Store(String),
-    /// The added ones are not ready yet; they stay desired and go on starting.
+    /// The added or restarted ones are not ready yet; they stay desired and go on starting.
     #[error("not ready after {}: {}", humantime::format_duration(*after), join(names))]
     Slow {
         /// Those that are not ready.
@@ -175,6 +185,22 @@ impl Handle {
     /// Gives a replica this weight. Returns when requests are shared out by it.
     pub async fn weigh(&self, name: String, weight: Weight) -> Result<Arc<View>, CallError> {
         self.call(|reply| Call::Weigh(name, weight, reply)).await
+    }
+
+    /// Has a replica get no new requests, and whoever replaces it, until it is restored. Returns when no table has it.
+    pub async fn drain(&self, name: String) -> Result<Arc<View>, CallError> {
+        self.call(|reply| Call::Drain { name, drained: true, reply }).await
+    }
+
+    /// Undoes [`drain`](Self::drain). Returns when the table has it again, if it is well.
+    pub async fn restore(&self, name: String) -> Result<Arc<View>, CallError> {
+        self.call(|reply| Call::Drain { name, drained: false, reply }).await
+    }
+
+    /// Lets a replica's instance leave, and starts a fresh one under its name and number. Returns when that is ready; the
+    /// old one may still finish what it has.
+    pub async fn restart(&self, name: String) -> Result<Arc<View>, CallError> {
+        self.call(|reply| Call::Restart(name, reply)).await
     }
 
     /// The last `tail` lines that the replica's present instance has written, and with `follow` what it writes until

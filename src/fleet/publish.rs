@@ -5,6 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use super::{
     clock::now,
     desired::Want,
+    lives::Life,
     reconcile::Fleet,
     view::{Row, RowState, Traffic, View},
 };
@@ -19,11 +20,13 @@ use crate::{
 impl Fleet {
     /// Publishes the table if requests would see a difference, and the view.
     pub(super) async fn publish(&mut self) {
+        let now = now();
+        self.judge(now);
         let members = self.desired.members();
         let ring = self.ring(members).await;
         let seats = ring.members().iter().map(|member| self.seat(member.number)).collect::<Vec<_>>();
         let table = Table::new(ring, seats);
-        self.say_who_goes(&table);
+        self.tell_requests(&table, now);
         if !table.same_as(&self.table) {
             self.table = table.clone();
             let epoch = self.published.publish(Snapshot { default: table });
@@ -33,19 +36,6 @@ impl Fleet {
         let epoch = self.published.epoch();
         self.leaving.values_mut().for_each(|left| _ = left.left_at.get_or_insert(epoch));
         self.show();
-    }
-
-    /// Tells requests who is not in this table, and whose answers are not to be waited for: those that died or count as
-    /// dead.
-    fn say_who_goes(&self, table: &Table) {
-        for (instance, replica) in &self.replicas {
-            replica.set_seated(table.serving().any(|serving| Arc::ptr_eq(serving, replica)));
-            let dead = match self.leaving.get(instance) {
-                Some(left) => left.dead,
-                None => self.health.get(instance).is_none_or(|life| !life.health.is_ready()),
-            };
-            replica.set_given_up(dead);
-        }
     }
 
     /// Publishes the view if it differs.
@@ -74,7 +64,7 @@ impl Fleet {
 
     /// Who serves for this number, if someone does.
     fn seat(&mut self, number: Number) -> Option<Arc<Replica>> {
-        let want = self.desired.wants().iter().find(|want| want.number == number)?;
+        let want = self.desired.wants().iter().find(|want| want.number == number && !want.drained)?;
         if !self.health.get(&want.instance)?.health.is_ready() {
             return None;
         }
@@ -104,7 +94,7 @@ impl Fleet {
         let record = self.records.get(&want.number).cloned().unwrap_or_default();
         let life = self.health.get(&want.instance);
         let state = match life {
-            Some(life) if life.health.is_ready() => RowState::Ready,
+            Some(life) if life.health.is_ready() => self.up(want, life),
             Some(life) => match life.health.is_dead(&self.config.heartbeat) {
                 Some(_) => RowState::Down(self.silence()),
                 None => RowState::Starting,
@@ -121,8 +111,20 @@ impl Fleet {
             restarts: record.restarts,
             weight: want.weight,
             on_ring: want.joined,
+            drained: want.drained,
             traffic: self.replicas.get(&want.instance).map(Traffic::of),
             last_exit: record.last_exit,
+        }
+    }
+
+    /// What to say of one that answers its heartbeats.
+    fn up(&self, want: &Want, life: &Life) -> RowState {
+        let suspected = self.replicas.get(&want.instance).is_some_and(|replica| replica.is_suspected());
+        match &life.ejected {
+            _ if want.drained => RowState::Drained,
+            Some(why) => RowState::Ejected(why.clone()),
+            None if suspected => RowState::Suspected,
+            None => RowState::Ready,
         }
     }
 
@@ -165,6 +167,7 @@ impl Fleet {
             restarts: 0,
             weight: Weight::ONE,
             on_ring: false,
+            drained: false,
             traffic: self.replicas.get(&instance.id).map(Traffic::of),
             last_exit: None,
         })

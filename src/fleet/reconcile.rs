@@ -292,10 +292,17 @@ impl Fleet {
             .map(|_| now + DRAIN_LOOK);
         let calls = self.waiting.iter().filter_map(Waiting::deadline);
         let healing = self.records.values().filter_map(|record| record.healing.filter(|until| *until > now));
+        let standing = self.next_standing(now);
         let unsaved = self.unsaved.as_ref().map(|_| self.save_again);
         let list = (!self.lists.under_way).then_some(self.lists.next);
-        let all =
-            heartbeats.chain(pauses).chain(drains).chain(calls).chain(healing).chain(unsaved).chain(list);
+        let all = heartbeats
+            .chain(pauses)
+            .chain(drains)
+            .chain(calls)
+            .chain(healing)
+            .chain(standing)
+            .chain(unsaved)
+            .chain(list);
         all.min().unwrap_or(now + RELIST)
     }
 }

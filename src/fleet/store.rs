@@ -165,6 +165,9 @@ struct ReplicaRow {
     weight: u8,
     joined: bool,
     up: bool,
+    /// Written only where it is so: a balancer of before drains knew nothing of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    drained: bool,
 }
 
 impl StateFile {
@@ -176,6 +179,7 @@ impl StateFile {
             weight: want.weight.get(),
             joined: want.joined,
             up: want.up,
+            drained: want.drained,
         };
         let (configured, upstreams) = match &desired.configured {
             Configured::Count(count) => (*count, Vec::new()),
@@ -204,6 +208,7 @@ impl StateFile {
                 weight: Weight::new(row.weight)?,
                 joined: row.joined,
                 up: row.up,
+                drained: row.drained,
             })
         };
         let wants = self.replicas.iter().map(want).collect::<Option<_>>()?;
@@ -247,6 +252,7 @@ mod tests {
         let mut desired = Desired::fresh(Owner::from_bits(9), 3, &mut StdRng::seed_from_u64(1));
         let first = desired.wants()[0].instance.clone();
         desired.mark_up(&first);
+        desired.drain("Server-2", true).unwrap();
         let stored = Stored { engine: Kind::Process, desired };
         store.save(&stored).unwrap();
         assert_eq!(store.load().unwrap(), Some(stored));

@@ -44,6 +44,8 @@ pub struct Row {
     pub weight: Weight,
     /// Whether it has a place on the ring: from its first readiness until it leaves.
     pub on_ring: bool,
+    /// Whether it is to get no requests, as an operator wants it.
+    pub drained: bool,
     /// What it has to do, once requests were sent to it.
     pub traffic: Option<Traffic>,
     /// How the one before ended.
@@ -61,6 +63,12 @@ pub enum RowState {
     Starting,
     /// It receives requests.
     Ready,
+    /// It receives requests where nobody else can: a connection to it failed, and it has not answered since.
+    Suspected,
+    /// It receives requests where nobody else can, and this is why.
+    Ejected(String),
+    /// It is well and receives no new requests, as an operator wants it.
+    Drained,
     /// It receives nothing, and this is why.
     Down(String),
     /// It keeps dying, and waits for its next start.
@@ -86,6 +94,18 @@ pub struct LastExit {
     pub log: Arc<[String]>,
 }
 
+impl RowState {
+    /// Whether it is in the table.
+    pub fn serves(&self) -> bool {
+        matches!(self, RowState::Ready | RowState::Suspected | RowState::Ejected(_))
+    }
+
+    /// Whether it answers its heartbeats, so that nothing more is waited for.
+    pub fn is_up(&self) -> bool {
+        self.serves() || *self == RowState::Drained
+    }
+}
+
 impl Traffic {
     pub(super) fn of(replica: &Arc<Replica>) -> Self {
         Traffic(replica.clone())
@@ -99,6 +119,21 @@ impl Traffic {
     /// Requests that ever chose it.
     pub fn requests(&self) -> u64 {
         self.0.requests()
+    }
+
+    /// Requests that it failed.
+    pub fn errors(&self) -> u64 {
+        self.0.errors()
+    }
+
+    /// Requests that moved on from it to another.
+    pub fn retries(&self) -> u64 {
+        self.0.retries()
+    }
+
+    /// Responses that broke off when their head had gone to the client.
+    pub fn truncated(&self) -> u64 {
+        self.0.truncated()
     }
 }
 

@@ -91,10 +91,8 @@ async fn a_body_goes_again_whole_if_it_is_within_the_limit() {
     chunked.write("2\r\nde\r\n0\r\n\r\n").await;
     chunked.read_to("HTTP/1.1 200 OK").await;
     assert!(asked(&balancer, 2).await.contains(&format!("PUT {path} 5")));
-    until("it is asked again", async || {
-        balancer.call("PUT", &path, &"x".repeat(1001)).await.status == 502
-    })
-    .await;
+    until("it is asked again", async || balancer.call("PUT", &path, &"x".repeat(1001)).await.status == 502)
+        .await;
 }
 
 #[tokio::test]
@@ -188,7 +186,8 @@ fn process_of(balancer: &Balancer, number: u64) -> Pid {
 #[tokio::test]
 async fn nobody_waits_for_a_replica_that_was_declared_dead() {
     let deployment = Deployment::of_processes();
-    let balancer = start(&deployment, "2", &["--heartbeat-interval", "200ms", "--heartbeat-timeout", "200ms"]);
+    let balancer =
+        start(&deployment, "2", &["--heartbeat-interval", "200ms", "--heartbeat-timeout", "200ms"]);
     let balancer = balancer.await;
     let path = path_of(&balancer, 1).await;
     kill_process(process_of(&balancer, 1), Signal::STOP).unwrap();

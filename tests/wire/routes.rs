@@ -131,7 +131,7 @@ async fn the_next_candidate_answers_when_no_connection_to_the_first_can_be_opene
             assert_eq!(answer.json()["server"], expected.to_string(), "{id}");
         }
     }
-    assert_eq!(balancer.row(&format!("Server-{deaf}")).await.state, "ready");
+    assert_eq!(balancer.row(&format!("Server-{deaf}")).await.state, "suspected");
 }
 
 #[tokio::test]

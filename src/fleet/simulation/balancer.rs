@@ -13,7 +13,9 @@ use tokio::{
 use super::witness::Witness;
 use crate::{
     engine::{Instance, Kind, fake::Daemon},
-    fleet::{Config, Desired, Fleet, FleetError, Handle, Parts, Probe, Rules, Store, StoreError, Stored},
+    fleet::{
+        Config, Desired, Fleet, FleetError, Handle, Outliers, Parts, Probe, Rules, Store, StoreError, Stored,
+    },
     name::Owner,
     ring::{Ring, Spec},
     table::{Published, Snapshot, Table},
@@ -133,6 +135,8 @@ pub(super) fn config(rng: &mut StdRng) -> Config {
         drain_timeout: DRAIN,
         heal_at_once: rng.random_range(1..3),
         restart_pause: seconds(rng.random_range(0..2)),
+        outliers: Outliers { after: rng.random_range(0..4), time: seconds(rng.random_range(1..20)) },
+        slow_start: seconds(rng.random_range(0..5)),
         adopt: false,
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         Instance, Launch, State,
         fake::{Container, Daemon, Faults},
     },
-    fleet::{CallError, Config, Handle, RowState},
+    fleet::{CallError, Config, Handle},
     name::{InstanceId, Number, Owner},
     ring::Weight,
 };
@@ -169,7 +169,7 @@ impl Storm {
             match answer {
                 Ok(view) => {
                     books.count = books.count.wrapping_add(count);
-                    let late = view.desired().filter(|row| row.state != RowState::Ready);
+                    let late = view.desired().filter(|row| !row.state.is_up());
                     let late = late.filter(|row| names.iter().any(|name| name == row.name.as_str())).count();
                     if late > 0 && books.removals == removals {
                         books.broken.push(format!("an addition of {names:?} was answered too early"));
@@ -287,7 +287,7 @@ impl Storm {
         for row in view.desired() {
             let instance =
                 ours.iter().find(|instance| instance.id == row.instance).ok_or("one is missing")?;
-            if row.state != RowState::Ready || !matches!(instance.state, State::Running(_)) {
+            if !row.state.is_up() || !matches!(instance.state, State::Running(_)) {
                 return Err(format!("{row:?}"));
             }
             let goes_by = self.daemon.container(&row.instance).map(|container| container.name);

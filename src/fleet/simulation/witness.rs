@@ -15,7 +15,7 @@ use crate::{
         Launch, State, Stop,
         fake::{Call, Daemon},
     },
-    fleet::{Desired, Row, RowState, View},
+    fleet::{Desired, Row, View},
     name::{InstanceId, Owner},
     table::{Published, Replica},
 };
@@ -174,11 +174,8 @@ impl Witness {
 
     /// The view and the table say the same.
     fn agree(&self, rows: &[Row], table: &[Arc<Replica>]) -> Option<String> {
-        let ready: BTreeSet<_> = rows
-            .iter()
-            .filter(|row| row.state == RowState::Ready)
-            .map(|row| (row.number, &row.instance))
-            .collect();
+        let ready: BTreeSet<_> =
+            rows.iter().filter(|row| row.state.serves()).map(|row| (row.number, &row.instance)).collect();
         let serving: BTreeSet<_> = table.iter().map(|replica| (replica.number, &replica.instance)).collect();
         (ready != serving).then(|| format!("the view has {ready:?} ready, the table {serving:?}"))
     }
