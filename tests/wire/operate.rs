@@ -58,7 +58,8 @@ async fn events_tell_what_happened_in_order_and_can_be_waited_for() {
 #[tokio::test]
 async fn a_replica_that_keeps_dying_is_shown_with_its_exit_and_its_last_words() {
     let deployment = Deployment::of_processes();
-    let says = "sh -c 'echo out of cheese; seq 100; echo farewell >&2; exit 7'";
+    // to one pipe: what comes through two has no order
+    let says = "sh -c 'echo out of cheese; (seq 100; echo farewell) >&2; exit 7'";
     let settings = ["--replicas", "1", "--command", says, "--restart-pause", "1h"];
     let balancer = deployment.launch(&settings).await;
     let row = within(PATIENCE, "it is called crash-looping, and its last words are there", async || {

@@ -1,13 +1,16 @@
 //! What becomes of requests whose replica fails them.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use http::Request;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     origin,
-    support::{Answer, Balancer, Client, Deployment, raw::Raw, until},
+    support::{Answer, Balancer, Client, Deployment, raw::Raw, until, within},
     trouble::Trouble,
 };
 
@@ -261,4 +264,36 @@ async fn one_that_fails_everything_but_heartbeats_is_left_alone_for_a_while() {
     })
     .await;
     assert_eq!(balancer.row("Server-1").await.restarts, 0, "it answers heartbeats");
+}
+
+/// Connections that are open to this address (Linux).
+fn open_to(address: SocketAddr) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("a table of connections");
+    let remote = format!("0100007F:{:04X}", address.port());
+    let established = |line: &&str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields[2] == remote && fields[3] == "01"
+    };
+    table.lines().skip(1).filter(established).count()
+}
+
+/// Idle connections are looked through every 5 s; this is not waited for.
+#[tokio::test]
+async fn connections_to_one_that_gets_no_requests_any_more_are_closed_on_every_core_at_once() {
+    let deployment = Deployment::of_processes();
+    let balancer = start(&deployment, "2", &["--threads", "2", "--heartbeat-interval", "1h"]).await;
+    let path = path_of(&balancer, 1).await;
+    let address = balancer.row("Server-1").await.address.expect("it runs");
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(balancer.client().await);
+    }
+    let answers = clients.iter_mut().map(|client| client.call("GET", &path, ""));
+    futures_util::future::join_all(answers).await;
+    assert!(open_to(address) >= 2, "{}", open_to(address));
+    let mut admin = Client::connect(balancer.admin).await;
+    let drained = admin.call("POST", "/v1/pools/default/replicas/Server-1/drain", "").await;
+    assert_eq!(drained.status, 200, "{}", drained.body);
+    within(Duration::from_secs(3), "no connection is left", async || (open_to(address) == 0).then_some(()))
+        .await;
 }
