@@ -25,13 +25,13 @@ use std::{
 
 use tokio::task::{JoinSet, LocalSet};
 
-pub use self::{
-    report::{Answered, Failure, Outcome, Report},
-    steady::{Method, Steady, Stream, steadily},
-};
 use self::{
     alarm::Alarm,
     connection::{Connection, ExchangeError},
+};
+pub use self::{
+    report::{Answered, Failure, Outcome, Report},
+    steady::{Method, Steady, Stream, steadily},
 };
 use crate::base::Base;
 

@@ -174,8 +174,7 @@ async fn a_steady_load_sends_each_stream_at_its_rate_until_it_is_told_to_end() {
         Some("GET") => hello(0, request),
         _ => Reply::With(400, String::new()),
     });
-    let stream =
-        |method, path: &str, rate| Stream { method, path: path.to_owned(), rate: Rate(rate) };
+    let stream = |method, path: &str, rate| Stream { method, path: path.to_owned(), rate: Rate(rate) };
     let streams = vec![stream(Method::Get, "/home?a=b", 1000.0), stream(Method::Post, "/order", 100.0)];
     let steady = Steady { base: load.await.base, streams, timeout: Duration::from_secs(10) };
     let seen = Rc::new(RefCell::new(Vec::new()));
