@@ -39,12 +39,12 @@ pub struct Haproxy {
     _folder: TempDir,
 }
 
-/// The program, and what it says it is; `None` where there is none.
+/// The program and its version; `None` where there is none.
 pub fn version() -> Option<(&'static str, String)> {
     PROGRAMS.iter().find_map(|program| {
         let output = Command::new(program).arg("-v").output().ok()?;
         let said = String::from_utf8_lossy(&output.stdout);
-        Some((*program, said.split(" - ").next()?.trim().to_owned()))
+        Some((*program, said.split_whitespace().nth(2)?.to_owned()))
     })
 }
 

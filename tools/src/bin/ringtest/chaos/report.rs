@@ -115,7 +115,9 @@ pub fn text(chaos: &Chaos, entries: &[Entry], others: Option<&str>) -> String {
         lines.push(format!("a bare `docker run -d` took {bare:.2} s in this run (median of 5)"));
     }
     if let Some(others) = others {
-        lines.push(format!("haproxy is {others}, with the addresses that the replicas had at the start"));
+        lines.push(format!(
+            "haproxy is version {others}, with the addresses that the replicas had at the start"
+        ));
     }
     lines.extend(chaos.misses.iter().map(|miss| format!("MISSED  {miss}")));
     lines.join("\n")
@@ -203,7 +205,7 @@ mod tests {
     fn every_entry_is_a_line_and_every_miss_is_named() {
         let entries = entries();
         let chaos = Chaos::new("docker", Some(Duration::from_millis(420)), &entries);
-        let text = text(&chaos, &entries, Some("HAProxy version 2.6"));
+        let text = text(&chaos, &entries, Some("2.6.12"));
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
         let lines: Vec<String> = text.lines().map(words).collect();
         assert_eq!(lines[1], "kill ringkeeper 0 0 0 0.0 ms - - - 0 0 1 MISSED");

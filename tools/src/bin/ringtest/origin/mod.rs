@@ -135,7 +135,7 @@ impl Origin {
                 }
             }
             (_, "/work") => {
-                let millis: u64 = value(&query, "ms").unwrap_or_default().min(LONGEST_WORK);
+                let millis = value::<u64>(&query, "ms").unwrap_or_default().min(LONGEST_WORK);
                 tokio::time::sleep(Duration::from_millis(millis)).await;
             }
             _ => {}
