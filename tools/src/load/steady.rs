@@ -107,8 +107,10 @@ struct Run {
     start: Instant,
     /// Free connections, the one that was used last at the end. Never borrowed across an await.
     idle: RefCell<Vec<Connection>>,
-    observe: RefCell<Box<dyn FnMut(usize, &Outcome)>>,
+    observe: RefCell<Observe>,
 }
+
+type Observe = Box<dyn FnMut(usize, &Outcome)>;
 
 impl Run {
     async fn request(self: Rc<Self>, stream: usize, id: u64, due: Duration) {

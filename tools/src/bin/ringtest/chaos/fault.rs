@@ -169,6 +169,11 @@ impl Fault {
         }
     }
 
+    /// Whether it goes on to the end.
+    pub fn lasts(self) -> bool {
+        matches!(self, Fault::Churn | Fault::CrashLoop)
+    }
+
     /// Whether it is over when the misbehaving replica is out, which nobody replaces.
     pub fn ends_with_ejection(self) -> bool {
         matches!(self, Fault::Errors | Fault::Deaf)

@@ -116,13 +116,19 @@ async fn all(trials: &Trials, faults: &[Fault], fronts: &[Front], clock: &Clock)
             }
             let entry = match trials.run(*fault, *front).await {
                 Ok(row) => Entry::Row(row),
-                Err(error) => Entry::Unmeasured(*fault, *front, format!("{error:#}")),
+                Err(error) => Entry::Unmeasured(*fault, *front, in_a_line(&format!("{error:#}"))),
             };
             clock.say(&entry.sentence());
             entries.push(entry);
         }
     }
     entries
+}
+
+/// The beginning of what was said, which says why.
+fn in_a_line(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).take(2).collect();
+    lines.join(" ")
 }
 
 impl ChaosArgs {

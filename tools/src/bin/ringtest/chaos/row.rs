@@ -42,7 +42,8 @@ pub struct Row {
     pub truncated: u64,
     /// Of the failed ones, by kind.
     pub failures: BTreeMap<String, u64>,
-    /// Of GETs that are answered at once and were due from the fault until its last failure and readiness, 2 s at least.
+    /// Of GETs that are answered at once and were due from the fault until its last failure and readiness, 2 s at least; to
+    /// the end where the fault lasts.
     pub p99_during_ms: f64,
     /// From the fault to when the last request that failed was due.
     pub last_failure_s: Option<f64>,
@@ -90,6 +91,10 @@ impl Row {
         let last_failure = gets().filter(|sent| sent.failure.is_some()).map(|sent| sent.due).max();
         let ours = in_front == Front::Ringkeeper; // how the balancer heals says nothing of who is in front of it
         let ready_again = if ours { slowest(moments) } else { None };
+        let window = match fault.lasts() {
+            true => (first(moments), Duration::MAX),
+            false => window(moments, last_failure, ours),
+        };
         let mut row = Row {
             fault: fault.name(),
             in_front,
@@ -97,7 +102,7 @@ impl Row {
             failed: failures.values().sum(),
             truncated,
             failures,
-            p99_during_ms: p99(sent, window(moments, last_failure, ours)).as_secs_f64() * 1e3,
+            p99_during_ms: p99(sent, window).as_secs_f64() * 1e3,
             last_failure_s: last_failure.map(|due| since_last(moments, due).as_secs_f64()),
             ready_again_s: ready_again.map(|time| time.as_secs_f64()),
             bound_s: match promise {

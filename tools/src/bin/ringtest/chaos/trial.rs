@@ -23,6 +23,9 @@ use crate::own;
 /// How many replicas there are.
 const REPLICAS: usize = 3;
 
+/// How long HAProxy takes to notice a server that does not answer its default checks: three times two seconds, and some.
+const NOTICE: Duration = Duration::from_secs(8);
+
 /// How long a trial's parts take.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
@@ -53,14 +56,14 @@ pub struct Trials {
 impl Trials {
     /// Makes one. Everything that it started is gone afterwards.
     pub async fn run(&self, fault: Fault, front: Front) -> anyhow::Result<Row> {
-        let mut subject = self.start(fault).await?;
+        let mut subject = self.start(fault, front).await?;
         let ready = if fault == Fault::CrashLoop { REPLICAS - 1 } else { REPLICAS };
         let pool = subject.ready_of(ready, REPLICAS).await?;
         let other = self.other(fault, front, &pool).await?;
         let base = other.as_ref().map_or(&subject.url, |other| &other.base).clone();
         let generator = Generator::start(base, fault.streams(), rand::rng().random())?;
         sleep(self.times.before).await;
-        let strikes = strike(&subject, fault, self.times.patience, self.times.churn).await?;
+        let strikes = strike(&subject, fault, self.patience(fault, front), self.times.churn).await?;
         sleep_until(self.end(&strikes, front).into()).await;
         let (start, sent) = generator.end().await?;
         drop(other);
@@ -78,12 +81,14 @@ impl Trials {
         Ok(Row::new(fault, front, &sent, &moments, twice, fault.promise(self.bare)))
     }
 
-    async fn start(&self, fault: Fault) -> anyhow::Result<Subject> {
+    async fn start(&self, fault: Fault, front: Front) -> anyhow::Result<Subject> {
         let engine = self.settings.engine;
         let collector = format!("COLLECTOR={}", self.collector.address(engine));
         let mut arguments = vec!["--env", &collector];
         arguments.extend(fault.environment().map(|variable| ["--env", variable]).into_iter().flatten());
-        arguments.extend(fault.settings());
+        if front == Front::Ringkeeper {
+            arguments.extend(fault.settings());
+        }
         let program = own::this_program()?;
         let program = program.to_str().context("this program's own place is no text")?;
         let command = format!("{} origin", shlex::try_quote(program)?);
@@ -103,7 +108,17 @@ impl Trials {
         // the one that crashes had an address too, or would have
         let address = |address: &Option<String>| address.clone().unwrap_or_else(|| "127.0.0.1:1".into());
         let servers: Vec<String> = pool.replicas.iter().map(|replica| address(&replica.address)).collect();
-        Haproxy::start(&servers, tuning, fault).await.map(Some)
+        let haproxy = Haproxy::start(&servers, tuning, fault).await?;
+        if fault == Fault::CrashLoop {
+            sleep(NOTICE).await; // as the balancer, which is ready, has noticed it
+        }
+        Ok(Some(haproxy))
+    }
+
+    /// How long the balancer is watched. It sees nothing of what misbehaves only towards another one.
+    fn patience(&self, fault: Fault, front: Front) -> Duration {
+        let sees = front == Front::Ringkeeper || !fault.ends_with_ejection();
+        if sees { self.times.patience } else { self.times.others }
     }
 
     /// When the load ends.
