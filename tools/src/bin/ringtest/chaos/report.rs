@@ -116,7 +116,8 @@ pub fn text(chaos: &Chaos, entries: &[Entry], others: Option<&str>) -> String {
     }
     if let Some(others) = others {
         lines.push(format!(
-            "haproxy is version {others}, with the addresses that the replicas had at the start"
+            "haproxy is version {others}, with the addresses that the replicas had at the start; behind it too the balancer \
+             replaces what dies, as a rule at the same address"
         ));
     }
     lines.extend(chaos.misses.iter().map(|miss| format!("MISSED  {miss}")));
