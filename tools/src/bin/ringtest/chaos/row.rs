@@ -267,9 +267,9 @@ mod tests {
     #[test]
     fn latencies_are_those_of_quick_requests_from_the_fault_to_its_end() {
         let mut all = gets(0, 0, Failure::Broken);
-        let mut p99 = |kind, due, latency, moments: &[Moment]| {
+        let mut p99 = |kind, due: u64, latency, moments: &[Moment]| {
             all.truncate(601);
-            all.extend((0..30).map(|index| sent(kind, due + index, latency, None)));
+            all.extend((0..30).map(|index: u64| sent(kind, due + index, latency, None)));
             row(&all, moments, SECOND).p99_during_ms.round()
         };
         assert_eq!(p99(Kind::Quick, 2100, 500, &[struck(2000, Some(2300))]), 500.0);
