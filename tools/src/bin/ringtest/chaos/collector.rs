@@ -46,6 +46,12 @@ impl Collector {
         let counts = self.counts.lock().expect("nobody panics while holding it");
         ids.filter(|id| counts.get(id).is_some_and(|count| *count > 1)).count() as u64
     }
+
+    /// Whether each of these requests was executed.
+    pub fn knows(&self, mut ids: impl Iterator<Item = u64>) -> bool {
+        let counts = self.counts.lock().expect("nobody panics while holding it");
+        ids.all(|id| counts.contains_key(&id))
+    }
 }
 
 /// Counts one replica's executions, and acknowledges each with a byte; whatever is no id ends the connection.
@@ -78,6 +84,7 @@ mod tests {
         replica.write_all(b"17\n18\n17\n").expect("sent");
         replica.read_exact(&mut acknowledged).expect("acknowledged");
         assert_eq!(collector.twice([17, 18, 19].into_iter()), 1);
+        assert!(collector.knows([17, 18].into_iter()) && !collector.knows([17, 19].into_iter()));
         replica.write_all(b"nonsense\n").expect("sent");
         assert_eq!(replica.read(&mut acknowledged).expect("closed"), 0);
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use rand::RngExt;
 use ringkeeper_tools::{
     client::Pool,
@@ -13,7 +13,7 @@ use tokio::time::{sleep, sleep_until};
 use super::{
     collector::Collector,
     fault::{Fault, Kind},
-    generator::{Generator, PATIENCE},
+    generator::{Generator, PATIENCE, Sent},
     haproxy::{Haproxy, Tuning},
     row::{Front, Moment, Row},
     strike::{Strikes, strike},
@@ -71,14 +71,27 @@ impl Trials {
         for refused in &strikes.refused {
             eprintln!("warning: {refused}");
         }
+        self.row(fault, front, &strikes, start, &sent)
+    }
+
+    fn row(
+        &self,
+        fault: Fault,
+        front: Front,
+        strikes: &Strikes,
+        start: Instant,
+        sent: &[Sent],
+    ) -> anyhow::Result<Row> {
         let moments: Vec<Moment> = strikes
             .struck
             .iter()
             .map(|struck| Moment { at: struck.at - start, over: struck.over.map(|over| over - start) })
             .collect();
-        let posts = sent.iter().filter(|sent| sent.kind == Kind::Post).map(|sent| sent.id);
-        let twice = self.collector.twice(posts);
-        Ok(Row::new(fault, front, &sent, &moments, twice, fault.promise(self.bare)))
+        let posts = || sent.iter().filter(|sent| sent.kind == Kind::Post);
+        let answered = posts().filter(|sent| sent.failure.is_none()).map(|sent| sent.id);
+        ensure!(self.collector.knows(answered), "POSTs were answered whose execution was not counted");
+        let twice = self.collector.twice(posts().map(|sent| sent.id));
+        Ok(Row::new(fault, front, sent, &moments, twice, fault.promise(self.bare)))
     }
 
     async fn start(&self, fault: Fault, front: Front) -> anyhow::Result<Subject> {
