@@ -50,7 +50,7 @@ plots: ## the charts of the README: balancers of its own are started, loaded and
 	@make/plots.sh
 
 chaos: ## what clients see while replicas die, freeze, misbehave, leave and join, beside HAProxy (FAULT=kill: that only)
-	@make/chaos.sh $(if $(FAULT),--fault '$(FAULT)')
+	@make/chaos.sh $(if $(FAULT),--fault '$(FAULT)' --no-files)
 
 build: ## the two binaries, in dist/
 	@make/binaries.sh
@@ -76,5 +76,5 @@ help: ## this list
 	@echo "            ADOPT=1 (takes over the replicas whose balancer's state is lost; for 'make' and 'make stop')"
 	@echo "            ADMIN_TOKEN=… (BIND=0.0.0.0 needs one; 'make client' and 'make tester' bring it along)"
 	@echo "            FAULT=kill|kill-each|kill-two|pause|stop-signal|errors|deaf|docker-stop|docker-rm|churn|crash-loop|cut-off"
-	@echo "            (for 'make chaos'; all of them take a quarter of an hour, and leave chaos.csv and chaos.json in plots/)"
+	@echo "            (for 'make chaos'; all of them take ten minutes, and leave chaos.csv and chaos.json in plots/)"
 	@echo "  A DEPLOYMENT given to 'make' has to be given to 'make stop' and 'make logs' too."
