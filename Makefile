@@ -12,6 +12,8 @@ HASH       ?=
 ADMIN_TOKEN ?=
 # 1 takes over the replicas of a balancer whose state (a volume) is lost.
 ADOPT      ?=
+# The one fault of `make chaos`; all of them where it is empty.
+FAULT      ?=
 # The tag of the images; the tests have one of their own.
 IMAGE_TAG  ?= latest
 
@@ -25,7 +27,7 @@ settings = DEPLOYMENT='$(DEPLOYMENT)' BIND='$(BIND)' PORT='$(PORT)' ADMIN_PORT='
 HERE = $(patsubst 0.0.0.0,127.0.0.1,$(BIND))
 
 .DEFAULT_GOAL := up
-.PHONY: up stop logs client tester plots build images test test-long clean help
+.PHONY: up stop logs client tester plots chaos build images test test-long clean help
 
 up: ## build what changed, start, wait until every replica is ready (the default)
 	@$(settings) make/engine.sh up
@@ -46,6 +48,9 @@ tester: ## 10,000 requests to the balancer, and what became of them, with a char
 
 plots: ## the charts of the README: balancers of its own are started, loaded and removed
 	@make/plots.sh
+
+chaos: ## what clients see while replicas die, freeze, misbehave, leave and join, beside HAProxy (FAULT=kill: that only)
+	@make/chaos.sh $(if $(FAULT),--fault '$(FAULT)' --no-files)
 
 build: ## the two binaries, in dist/
 	@make/binaries.sh
@@ -70,4 +75,6 @@ help: ## this list
 	@echo "            PORT=5000 ADMIN_PORT=5001 BIND=127.0.0.1 DEPLOYMENT=ringkeeper"
 	@echo "            ADOPT=1 (takes over the replicas whose balancer's state is lost; for 'make' and 'make stop')"
 	@echo "            ADMIN_TOKEN=… (BIND=0.0.0.0 needs one; 'make client' and 'make tester' bring it along)"
+	@echo "            FAULT=kill|kill-each|kill-two|pause|stop-signal|errors|deaf|docker-stop|docker-rm|churn|crash-loop|cut-off"
+	@echo "            (for 'make chaos'; all of them take ten minutes, and leave chaos.csv and chaos.json in plots/)"
 	@echo "  A DEPLOYMENT given to 'make' has to be given to 'make stop' and 'make logs' too."

@@ -8,13 +8,7 @@ tag=${1:-latest}
 [ $# = 0 ] || shift
 
 docker_answers || fail "no Docker engine answers ($docker_says): images need one"
-why=$(not_static)
-if [ -z "$why" ]; then
-    case $platform:$(rust_triple) in
-        linux/amd64:x86_64-* | linux/arm64:aarch64-*) ;;
-        *) why="the engine is $platform" ;;
-    esac
-fi
+why=$(not_for_engine)
 if [ -z "$why" ]; then
     make/binaries.sh
 else

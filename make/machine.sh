@@ -28,6 +28,16 @@ not_static() {
     esac
 }
 
+# Why static binaries of this machine can't be put in images for the engine that answered; prints nothing where they can.
+not_for_engine() {
+    why_not=$(not_static)
+    [ -z "$why_not" ] || { echo "$why_not"; return; }
+    case $platform:$(rust_triple) in
+        linux/amd64:x86_64-* | linux/arm64:aarch64-*) ;;
+        *) echo "the engine is $platform" ;;
+    esac
+}
+
 # Sets what every cargo call shares, so that dependencies are compiled once for images and tests alike.
 # A target that is named keeps the flags away from build scripts and macros.
 cargo_settings() {

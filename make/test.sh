@@ -9,7 +9,7 @@ for part in fmt clippy; do
 done
 # What `make` was given is no setting of the tests, which start balancers and replicas of their own.
 for name in $(env | sed -n 's/^\(RINGKEEPER_[A-Z_]*\)=.*/\1/p') \
-    DEPLOYMENT BIND PORT ADMIN_PORT ADMIN_TOKEN ADOPT N PRESET HASH IMAGE_TAG MAKEFLAGS MFLAGS; do
+    DEPLOYMENT BIND PORT ADMIN_PORT ADMIN_TOKEN ADOPT N PRESET HASH FAULT IMAGE_TAG MAKEFLAGS MFLAGS; do
     unset "$name"
 done
 cargo_settings
@@ -18,19 +18,25 @@ cargo fmt --all --check
 # shellcheck disable=SC2086 # flags are words
 cargo clippy $cargo_flags --workspace --all-targets -- -D warnings
 make/binaries.sh
+make/binaries.sh tools
 
 # More than a plain `cargo test` runs of the simulation.
 export RINGKEEPER_SCHEDULES=10000
 
 docker=''
+origin=''
 if docker_answers; then
     docker=yes
     # A tag and a label of this run alone: what runs beside it keeps its images when these go.
     tag=test-$$
-    images="ringkeeper:$tag ringkeeper-server:$tag"
+    images="ringkeeper:$tag ringkeeper-server:$tag ringkeeper-origin:$tag"
     trap 'docker rmi -f $images >/dev/null 2>&1 || true' EXIT
     trap 'exit 130' INT TERM HUP
     make/images.sh "$tag" --label "ringkeeper.test=$tag"
+    if [ -z "$(not_for_engine)" ]; then
+        origin=ringkeeper-origin:$tag
+        make/origin.sh "$tag" --label "ringkeeper.test=$tag"
+    fi
     export RINGKEEPER_TEST_DOCKER=1 RINGKEEPER_TEST_IMAGE="ringkeeper-server:$tag" RINGKEEPER_TEST_BALANCER="ringkeeper:$tag"
 fi
 
@@ -40,6 +46,11 @@ log=$(mktemp)
 { cargo test $cargo_flags --workspace && echo 'every suite ran'; } 2>&1 | tee "$log"
 grep -q '^every suite ran$' "$log" || status=1
 tests/make.sh ${docker:+"$tag"} || status=$?
+if [ -n "$origin" ]; then
+    dist/ringtest chaos --short --no-files --engine docker --image "$origin" || status=1
+else
+    dist/ringtest chaos --short --no-files --engine process || status=1
+fi
 
 if [ -z "$docker" ]; then
     say ""

@@ -27,6 +27,14 @@ pub fn median(numbers: &[f64]) -> f64 {
     }
 }
 
+/// The smallest of these numbers that so many per cent do not exceed; 0 of nothing.
+pub fn percentile(numbers: &[f64], percent: f64) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (percent / 100.0 * sorted.len() as f64).ceil().max(1.0) as usize;
+    sorted.get(rank - 1).or(sorted.last()).copied().unwrap_or_default()
+}
+
 /// How many times its fair share the busiest got; 1 where nobody got anything.
 pub fn busiest_to_mean(counts: &[u64]) -> f64 {
     let busiest = counts.iter().max().copied().unwrap_or_default();
@@ -55,6 +63,13 @@ pub fn chi_square_even(counts: &[u64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_percentile_is_one_of_the_numbers() {
+        let numbers: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        assert_eq!([50.0, 99.0, 100.0].map(|percent| percentile(&numbers, percent)), [100.0, 198.0, 200.0]);
+        assert_eq!((percentile(&[7.0], 99.0), percentile(&[], 99.0)), (7.0, 0.0));
+    }
 
     /// The assignment's published counts of its quadratic hash and three servers.
     const QUADRATIC: [u64; 3] = [8341, 468, 1191];

@@ -13,12 +13,14 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use rand::RngExt;
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 use crate::{
     base::Base,
     client::{Client, Pool, Replica},
+    docker::docker,
+    target::Target,
 };
 
 /// How long a balancer may take to say where it listens, and replicas to be ready.
@@ -63,43 +65,6 @@ pub struct Settings {
     pub image: String,
 }
 
-/// What is done to a replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blow {
-    /// It is ended as `kill -9` does.
-    Kill,
-    /// It stops as `kill -STOP` does: alive, and never answering.
-    Freeze,
-}
-
-/// A replica that can be hit.
-#[derive(Debug)]
-pub struct Target {
-    /// Its process, where it is one of this machine.
-    process: Option<Pid>,
-    container: Option<String>,
-}
-
-impl Target {
-    /// Hits it, and says when. Waits for Docker where the process is out of reach.
-    pub fn hit(&self, blow: Blow) -> anyhow::Result<Instant> {
-        let signal = match blow {
-            Blow::Kill => Signal::KILL,
-            Blow::Freeze => Signal::STOP,
-        };
-        let now = Instant::now();
-        if let Some(process) = self.process
-            && rustix::process::kill_process(process, signal).is_ok()
-        {
-            return Ok(now);
-        }
-        let container = self.container.as_deref().context("the replica's process is gone")?;
-        let verb = if blow == Blow::Kill { "kill" } else { "pause" };
-        docker(&[verb, container])?;
-        Ok(Instant::now())
-    }
-}
-
 /// A running balancer; removed with everything of it when this is dropped.
 pub struct Subject {
     settings: Settings,
@@ -119,6 +84,13 @@ pub struct Subject {
 impl Subject {
     /// Starts one with these replicas and further arguments; done when every replica is ready.
     pub async fn start(settings: &Settings, replicas: usize, arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut subject = Self::launch(settings, replicas, arguments).await?;
+        subject.ready(replicas).await?;
+        Ok(subject)
+    }
+
+    /// The same, done when the balancer can be asked.
+    pub async fn launch(settings: &Settings, replicas: usize, arguments: &[&str]) -> anyhow::Result<Self> {
         let state = TempDir::with_prefix("ringtest-").context("no temporary directory")?;
         let deployment = format!("ringtest-{:08x}", rand::rng().random::<u32>());
         let place = place(settings, &deployment, state.path());
@@ -137,21 +109,29 @@ impl Subject {
         let admin = subject.address_after("ready for operators address=").await?;
         subject.url = subject.address_after("ready for requests address=").await?;
         subject.client = Client::new(subject.url.clone(), admin);
-        subject.ready(replicas).await?;
         Ok(subject)
     }
 
     /// Waits until so many replicas are there and all of them are ready.
     pub async fn ready(&mut self, replicas: usize) -> anyhow::Result<Pool> {
+        self.ready_of(replicas, replicas).await
+    }
+
+    /// Waits until so many replicas are there and at least `ready` of them are ready.
+    pub async fn ready_of(&mut self, ready: usize, replicas: usize) -> anyhow::Result<Pool> {
         let deadline = Instant::now() + START;
         loop {
             let pool = self.client.pool().await?;
-            if pool.replicas.len() == replicas && pool.replicas.iter().all(Replica::is_ready) {
+            let now_ready = pool.replicas.iter().filter(|replica| replica.is_ready()).count();
+            if pool.replicas.len() == replicas && now_ready >= ready {
                 return Ok(pool);
             }
             let states: Vec<String> =
                 pool.replicas.iter().map(|replica| format!("{} {}", replica.name, replica.state)).collect();
-            ensure!(Instant::now() < deadline, "{replicas} replicas are not ready in {START:?}: {states:?}");
+            ensure!(
+                Instant::now() < deadline,
+                "{ready} of {replicas} replicas are not ready in {START:?}: {states:?}"
+            );
             self.lives()?;
             tokio::time::sleep(LOOK).await;
         }
@@ -160,16 +140,18 @@ impl Subject {
     /// Where a replica can be hit.
     pub fn target(&self, replica: &Replica) -> anyhow::Result<Target> {
         Ok(match self.settings.engine {
-            Engine::Docker => {
-                let id = self.container(replica)?;
-                Target { process: process_of_container(&id), container: Some(id) }
-            }
+            Engine::Docker => Target::container(self.container(replica)?),
             Engine::Process => {
                 let process =
                     self.process_of(replica.number).context("the replica's process is not found")?;
-                Target { process: Some(process), container: None }
+                Target::process(process)
             }
         })
+    }
+
+    /// The name that its containers are marked with, and that of their network.
+    pub fn deployment(&self) -> &str {
+        &self.deployment
     }
 
     /// What the balancer has said so far, in lines.
@@ -250,22 +232,6 @@ impl Drop for Subject {
             eprintln!("warning: {error:#}");
         }
     }
-}
-
-/// The process of a container, where it is really one of this machine: its control group says so. (An engine elsewhere
-/// has numbers of its own, which here are somebody else's.)
-fn process_of_container(id: &str) -> Option<Pid> {
-    let number = docker(&["inspect", "--format", "{{.State.Pid}}", id]).ok()?;
-    let group = std::fs::read_to_string(format!("/proc/{number}/cgroup")).ok()?;
-    group.contains(id).then(|| Pid::from_raw(number.parse().ok()?)).flatten()
-}
-
-/// What `docker ARGUMENTS…` prints, trimmed.
-fn docker(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("docker").args(arguments).output().context("docker does not start")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "docker {}: {}", arguments.join(" "), said.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn place(settings: &Settings, deployment: &str, state: &Path) -> Vec<OsString> {

@@ -165,6 +165,33 @@ fn the_whole_analysis_is_exact_and_leaves_a_report() {
     assert_eq!(read("a1.csv").lines().count(), 1 + 3 * 3);
 }
 
+#[test]
+fn a_killed_process_is_a_row_of_the_chaos_with_its_verdict() {
+    if balancer().is_none() {
+        return;
+    }
+    let folder = folder();
+    let output = ringtest("chaos --engine process --short --fault kill --json", folder.path());
+    let chaos: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let row = &chaos["rows"][0];
+    assert_eq!((&row["fault"], &row["in_front"]), (&"kill".into(), &"ringkeeper".into()), "{chaos}");
+    assert!(row["requests"].as_u64().is_some_and(|requests| requests >= 2_500), "{chaos}");
+    assert!(row["posts"].as_u64().is_some_and(|posts| posts >= 100), "{chaos}");
+    let misses = chaos["misses"].as_array().map(Vec::len);
+    assert_eq!(code(&output), Some(i32::from(misses != Some(0))), "{chaos}");
+    assert_eq!(names(&folder.path().join("plots")), ["chaos.csv", "chaos.json"]);
+}
+
+#[test]
+fn a_fault_of_containers_is_refused_where_the_replicas_are_processes() {
+    if balancer().is_none() {
+        return;
+    }
+    let output = ringtest("chaos --engine process --fault docker-rm", folder().path());
+    assert_eq!(code(&output), Some(1));
+    assert!(stderr(&output).contains("docker-rm needs containers"), "{}", stderr(&output));
+}
+
 /// A tester that is working; killed when this is dropped.
 struct Running(Child);
 

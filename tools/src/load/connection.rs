@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     message::{Chunks, Framing, Head},
-    report::Answered,
+    report::{Answered, Failure},
 };
 
 /// How much of a body is looked at for the server's name.
@@ -31,8 +31,10 @@ pub(super) struct Connection {
 pub(super) enum ExchangeError {
     /// The connection was closed before anything of the request was sent.
     Unsent,
-    /// It broke later, or what came is no answer.
+    /// It broke later, before an answer's head, or what came is no answer.
     Broken,
+    /// It broke within the answer's body.
+    Truncated,
 }
 
 impl Connection {
@@ -50,7 +52,7 @@ impl Connection {
         }
         self.keeps = false; // until the answer is whole
         self.stream.write_all(request).await.map_err(|_| ExchangeError::Broken)?;
-        self.answer().await.map_err(|_| ExchangeError::Broken)
+        self.answer().await
     }
 
     /// Whether the server has ended the idle connection, or said something unasked. Asks the system only where
@@ -59,11 +61,11 @@ impl Connection {
         !matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    async fn answer(&mut self) -> io::Result<Answered> {
+    async fn answer(&mut self) -> Result<Answered, ExchangeError> {
         let mut filled = 0;
         let head = loop {
-            filled += self.read(filled).await?;
-            match Head::read(&self.buffer[..filled]).map_err(|_| malformed())? {
+            filled += self.read(filled).await.map_err(|_| ExchangeError::Broken)?;
+            match Head::read(&self.buffer[..filled]).map_err(|_| ExchangeError::Broken)? {
                 Some(Head { status: 100..200, length, .. }) => {
                     self.buffer.copy_within(length..filled, 0); // another head follows
                     filled -= length;
@@ -79,7 +81,10 @@ impl Connection {
                 let body = &self.buffer[rest][..length as usize];
                 Ok(Answered::new(head.status, beginning(body)))
             }
-            _ => self.long_answer(head, rest).await,
+            _ => self.long_answer(head, rest).await.map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => ExchangeError::Broken,
+                _ => ExchangeError::Truncated,
+            }),
         }
     }
 
@@ -136,6 +141,16 @@ impl Connection {
     #[cfg(test)]
     pub async fn closed(&mut self) {
         let _closed = self.stream.readable().await;
+    }
+}
+
+impl From<ExchangeError> for Failure {
+    /// Of a connection that was new, so that its end was no old one's.
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Unsent | ExchangeError::Broken => Failure::Broken,
+            ExchangeError::Truncated => Failure::Truncated,
+        }
     }
 }
 

@@ -3,11 +3,14 @@
 //! Closed loop: each connection sends its next request when the last one was answered, as fast as the server lets it.
 //! Open loop: requests are due at a fixed rate whatever the server does, and latency counts from when a request was
 //! due, so that a server that stalls cannot hide it by holding up the generator (coordinated omission).
+//!
+//! `steady` is an open loop of several kinds of requests that goes on until it is told to end.
 
 mod alarm;
 mod connection;
 mod message;
 mod report;
+mod steady;
 #[cfg(test)]
 mod tests;
 
@@ -22,10 +25,13 @@ use std::{
 
 use tokio::task::{JoinSet, LocalSet};
 
-pub use self::report::{Answered, Failure, Outcome, Report};
 use self::{
     alarm::Alarm,
     connection::{Connection, ExchangeError},
+};
+pub use self::{
+    report::{Answered, Failure, Outcome, Report},
+    steady::{Method, Steady, Stream, steadily},
 };
 use crate::base::Base;
 
@@ -153,7 +159,7 @@ async fn work(run: Rc<Run>, mut alarm: Option<Alarm>) {
             Ok(result) => result,
             Err(_) => Err(Failure::Late),
         };
-        if matches!(result, Err(Failure::Late | Failure::Broken)) {
+        if matches!(result, Err(Failure::Late | Failure::Broken | Failure::Truncated)) {
             connection = None;
             run.state.borrow_mut().report.reconnects += 1;
         }
@@ -183,14 +189,14 @@ impl Run {
         if let Some(kept) = connection {
             match kept.exchange(request).await {
                 Ok(answered) => return Ok(answered),
-                Err(ExchangeError::Broken) => return Err(Failure::Broken),
                 Err(ExchangeError::Unsent) => {}
+                Err(error) => return Err(error.into()),
             }
             *connection = None;
             self.state.borrow_mut().report.reconnects += 1;
         }
         let opened = Connection::open(&self.addresses).await.map_err(|_| Failure::Connect)?;
-        connection.insert(opened).exchange(request).await.map_err(|_| Failure::Broken)
+        Ok(connection.insert(opened).exchange(request).await?)
     }
 
     /// The request with this id, in the place of the last one.

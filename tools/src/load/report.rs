@@ -35,8 +35,10 @@ pub struct Answered {
 pub enum Failure {
     /// There was no connection.
     Connect,
-    /// The connection broke before the answer was whole.
+    /// The connection broke before the head of an answer was there, or what came is no answer.
     Broken,
+    /// The head of an answer was there, and its body broke off.
+    Truncated,
     /// The answer was not whole in time.
     Late,
     /// The answer is not a success (2xx).
@@ -114,7 +116,7 @@ impl Report {
 
     /// Counts one more.
     pub(super) fn enter(&mut self, outcome: &Outcome) {
-        if !matches!(outcome.result, Err(Failure::Connect | Failure::Broken)) {
+        if !matches!(outcome.result, Err(Failure::Connect | Failure::Broken | Failure::Truncated)) {
             let nanoseconds = u64::try_from(outcome.latency.as_nanos()).unwrap_or(u64::MAX);
             self.latency.saturating_record(nanoseconds);
         }
@@ -139,6 +141,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Connect => f.write_str("connect"),
             Failure::Broken => f.write_str("broken"),
+            Failure::Truncated => f.write_str("truncated"),
             Failure::Late => f.write_str("late"),
             Failure::Status(status) => write!(f, "status {status}"),
         }

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::ids::Ids;
+use crate::ids::{Ids, Unique};
 
 /// What a tiny server does with the request it has just read (its number on the connection, its text).
 type Answer = fn(usize, &str) -> Reply;
@@ -21,8 +21,8 @@ enum Reply {
     With(u16, String),
     /// The same, and close the connection, saying so or not.
     Last { said: bool, body: String },
-    /// Close the connection in the middle of the answer.
-    Break,
+    /// Close the connection in the middle of the answer's head, or of its body.
+    Break { in_head: bool },
     /// Never answer.
     Never,
 }
@@ -42,7 +42,8 @@ async fn serve(mut stream: TcpStream, answer: Answer) {
             Reply::With(status, body) => whole(*status, "", body),
             Reply::Last { said: true, body } => whole(200, "connection: close\r\n", body),
             Reply::Last { said: false, body } => whole(200, "", body),
-            Reply::Break => "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nHel".to_owned(),
+            Reply::Break { in_head: true } => "HTTP/1.1 200 OK\r\ncontent-le".to_owned(),
+            Reply::Break { in_head: false } => "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nHel".to_owned(),
             Reply::Never => std::future::pending().await,
         };
         stream.write_all(text.as_bytes()).await.unwrap();
@@ -129,7 +130,8 @@ async fn failures_are_told_apart() {
         report(&load).await.failures.iter().map(|(kind, count)| format!("{count} {kind}")).collect()
     }
     assert_eq!(failures(|_, _| Reply::With(503, String::new()), 10_000).await, ["8 status 503"]);
-    assert_eq!(failures(|_, _| Reply::Break, 10_000).await, ["8 broken"]);
+    assert_eq!(failures(|_, _| Reply::Break { in_head: true }, 10_000).await, ["8 broken"]);
+    assert_eq!(failures(|_, _| Reply::Break { in_head: false }, 10_000).await, ["8 truncated"]);
     assert_eq!(failures(|_, _| Reply::Never, 50).await, ["8 late"]);
 }
 
@@ -163,6 +165,31 @@ async fn in_an_open_loop_a_stall_counts_for_every_request_that_was_due_in_it() {
     let report = report(&load).await;
     let late = report.latency.len() - report.latency.count_between(0, 50_000_000);
     assert!(late >= 120, "only {late} of 400 waited for more than 50 ms");
+}
+
+#[tokio::test]
+async fn a_steady_load_sends_each_stream_at_its_rate_until_it_is_told_to_end() {
+    let load = origin(|_, request| match request.split(' ').next() {
+        Some("POST") if request.contains(r#"{"request_id": "#) => Reply::With(201, String::new()),
+        Some("GET") => hello(0, request),
+        _ => Reply::With(400, String::new()),
+    });
+    let stream = |method, path: &str, rate| Stream { method, path: path.to_owned(), rate: Rate(rate) };
+    let streams = vec![stream(Method::Get, "/home?a=b", 1000.0), stream(Method::Post, "/order", 100.0)];
+    let steady = Steady { base: load.await.base, streams, timeout: Duration::from_secs(10) };
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let watched = seen.clone();
+    let observe = move |stream: usize, outcome: &Outcome| {
+        watched.borrow_mut().push((stream, outcome.id, outcome.failure()));
+    };
+    let until = tokio::time::sleep(Duration::from_millis(250));
+    steadily(&steady, Unique::new(1), until, observe).await.expect("a run");
+    let seen = seen.borrow();
+    let sent = |stream| seen.iter().filter(|(of, ..)| *of == stream).count();
+    assert!((230..=270).contains(&sent(0)) && (23..=27).contains(&sent(1)), "{} {}", sent(0), sent(1));
+    assert!(seen.iter().all(|(_, _, failure)| failure.is_none()), "{seen:?}");
+    let ids: BTreeSet<u64> = seen.iter().map(|(_, id, _)| *id).collect();
+    assert_eq!(ids.len(), seen.len(), "each id is sent once");
 }
 
 #[test]

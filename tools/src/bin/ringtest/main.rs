@@ -2,8 +2,11 @@
 
 mod analyze;
 mod bench;
+mod chaos;
 mod compare;
 mod demand;
+mod origin;
+mod own;
 mod picture;
 mod ring;
 mod run;
@@ -31,10 +34,14 @@ struct Args {
 enum Command {
     Run(run::RunArgs),
     Analyze(analyze::AnalyzeArgs),
+    Chaos(chaos::ChaosArgs),
     Ring(ring::RingArgs),
     Compare(compare::CompareArgs),
     #[command(hide = true)]
     Bench(bench::BenchArgs),
+    /// Be a replica of the chaos
+    #[command(hide = true)]
+    Origin,
 }
 
 /// One thread: what it tests has the others.
@@ -44,9 +51,11 @@ async fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Run(args) => run::run(args).await,
         Command::Analyze(args) => analyze::run(args).await,
+        Command::Chaos(args) => chaos::run(args).await,
         Command::Ring(args) => ring::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Bench(args) => bench::run(args).await,
+        Command::Origin => origin::run().await,
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -10,27 +10,28 @@ mod recovery;
 mod report;
 mod series;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::bail;
 use ringkeeper_tools::{
     folder::Folder,
-    subject::{Blow, Engine, Settings},
+    subject::{Engine, Settings},
+    target::Blow,
 };
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{endpoints::Endpoints, published::Cell, recovery::Recovery, series::Count};
-use super::run::print;
+use crate::{
+    own::{self, Clock},
+    run::print,
+};
 
 /// Make the assignment's whole analysis, A-1 to A-4, on balancers of its own, with charts and a report
 #[derive(clap::Args, Clone, Debug)]
 pub struct AnalyzeArgs {
     /// What runs the replicas: docker or process [default: docker, if one answers]
-    #[arg(long, value_name = "ENGINE", value_parser = engine)]
+    #[arg(long, value_name = "ENGINE", value_parser = own::engine)]
     engine: Option<Engine>,
     /// The balancer's program [default: ringkeeper beside this one]
     #[arg(long, value_name = "PATH")]
@@ -73,7 +74,7 @@ struct Analysis {
 
 /// Whether every count is exact, no counted request failed, and the published numbers are the ring's.
 pub async fn run(args: AnalyzeArgs) -> anyhow::Result<bool> {
-    let settings = settings(&args)?;
+    let settings = own::settings(args.engine, args.ringkeeper.as_deref(), &args.image)?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let analysis = tokio::select! {
         analysis = analysis(&args, &settings) => analysis?,
@@ -103,7 +104,7 @@ impl Analysis {
 }
 
 async fn analysis(args: &AnalyzeArgs, settings: &Settings) -> anyhow::Result<Analysis> {
-    let clock = Clock(Instant::now());
+    let clock = Clock::start();
     clock.say(&format!("replicas run on {}", settings.engine.word()));
     let mut counts = Vec::new();
     for hash in series::HASHES {
@@ -126,32 +127,4 @@ async fn analysis(args: &AnalyzeArgs, settings: &Settings) -> anyhow::Result<Ana
         endpoints,
         recoveries,
     })
-}
-
-/// What is going on, on stderr, with the seconds since the start.
-struct Clock(Instant);
-
-impl Clock {
-    fn say(&self, what: &str) {
-        eprintln!("{:>6.1} s  {what}", self.0.elapsed().as_secs_f64());
-    }
-}
-
-fn settings(args: &AnalyzeArgs) -> anyhow::Result<Settings> {
-    let program = match &args.ringkeeper {
-        Some(program) => std::path::absolute(program).context("no such path")?,
-        None => std::env::current_exe()
-            .context("this program's own place is not known")?
-            .with_file_name("ringkeeper"),
-    };
-    ensure!(program.is_file(), "there is no balancer at {}: say where with --ringkeeper", program.display());
-    Ok(Settings { program, engine: args.engine.unwrap_or_else(Engine::found), image: args.image.clone() })
-}
-
-fn engine(text: &str) -> Result<Engine, String> {
-    match text {
-        "docker" => Ok(Engine::Docker),
-        "process" => Ok(Engine::Process),
-        _ => Err("docker or process".into()),
-    }
 }

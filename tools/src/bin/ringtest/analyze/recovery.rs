@@ -11,7 +11,8 @@ use ringkeeper_tools::{
     client::{Client, Replica},
     ids::Ids,
     load::{self, Carry, Load, Outcome, Rate},
-    subject::{Blow, Settings, Subject, Target},
+    subject::{Settings, Subject},
+    target::{Blow, Target},
 };
 use serde::Serialize;
 

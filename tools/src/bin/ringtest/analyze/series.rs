@@ -12,8 +12,8 @@ use ringkeeper_tools::{
 };
 use serde::Serialize;
 
-use super::{AnalyzeArgs, Clock};
-use crate::summary::ring_words;
+use super::AnalyzeArgs;
+use crate::{own::Clock, summary::ring_words};
 
 /// The assignment's three, and the product's.
 pub const HASHES: [&str; 4] = ["quadratic", "prime", "sha256", "xxh3"];
