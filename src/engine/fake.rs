@@ -113,7 +113,7 @@ impl FakeEngine {
     /// If a call for the same instance is under way: that is not in the contract.
     async fn call(&self, call: Call) -> Result<(), EngineError> {
         let daemon = self.daemon.clone();
-        let _until_answered = daemon.admit(self.deployment, call.instance());
+        let _until_answered = daemon.admit(self.deployment, &call);
         if let Some(witness) = &*daemon.witness.lock().expect("not poisoned") {
             witness(&call);
         }

@@ -1,7 +1,7 @@
 //! What is behind the fake engine: the containers of all deployments.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     net::SocketAddr,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard},
@@ -37,7 +37,8 @@ pub(super) struct Inside {
     away: bool,
     rng: StdRng,
     /// Whose calls are waited for.
-    under_way: BTreeSet<(&'static str, InstanceId)>,
+    /// And whether it is a start.
+    under_way: BTreeMap<(&'static str, InstanceId), bool>,
     listeners: Vec<Arc<Notify>>,
 }
 
@@ -63,7 +64,7 @@ impl Daemon {
             faults,
             away: false,
             rng,
-            under_way: BTreeSet::new(),
+            under_way: BTreeMap::new(),
             listeners: Vec::new(),
         };
         Arc::new(Daemon { state: Mutex::new(inside), witness: Mutex::default() })
@@ -230,14 +231,15 @@ impl Daemon {
         }
     }
 
+    /// Whether a start of this instance is waited for; that something else is done about it does not count.
     fn is_waited_for(&self, deployment: &'static str, instance: &InstanceId) -> bool {
-        self.inside().under_way.contains(&(deployment, instance.clone()))
+        self.inside().under_way.get(&(deployment, instance.clone())) == Some(&true)
     }
 
-    pub(super) fn admit(self: &Arc<Self>, deployment: &'static str, instance: &InstanceId) -> UnderWay {
-        let call = (deployment, instance.clone());
-        let alone = self.inside().under_way.insert(call.clone());
-        assert!(alone, "two calls at once for {instance}");
+    pub(super) fn admit(self: &Arc<Self>, deployment: &'static str, of: &Call) -> UnderWay {
+        let call = (deployment, of.instance().clone());
+        let alone = self.inside().under_way.insert(call.clone(), matches!(of, Call::Start(_))).is_none();
+        assert!(alone, "two calls at once: {of:?}");
         UnderWay { daemon: self.clone(), call }
     }
 
