@@ -26,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 
 /// Files and folders that think and do nothing: no runtime, no sockets, no clock, no environment, no generator of their
 /// own.
-const PURE: [&str; 17] = [
+const PURE: [&str; 18] = [
     "name.rs",
     "event.rs",
     "ring",
@@ -37,6 +37,7 @@ const PURE: [&str; 17] = [
     "fleet/outlier.rs",
     "fleet/pause.rs",
     "fleet/plan.rs",
+    "fleet/victim.rs",
     "fleet/claim.rs",
     "proxy/answer.rs",
     "proxy/budget.rs",

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     engine::Kind,
+    fleet::Victim,
     name::{Deployment, Name},
     proxy::KeySource,
 };
@@ -108,6 +109,10 @@ pub struct Args {
     /// How long a replica that became ready gets a growing part of its requests; 0s for all of them at once
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
     pub slow_start: Duration,
+    /// Who leaves where /rm or a smaller scale names nobody: random, least_moved (owns the fewest slots of the ring),
+    /// least_busy (has the fewest requests in flight) or newest
+    #[arg(long, value_name = "WHO", default_value = "random")]
+    pub victim: Victim,
     /// How long /add waits for readiness
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     pub add_timeout: Duration,

@@ -160,6 +160,7 @@ fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
         heal_at_once: args.heal_at_once as usize,
         restart_pause: args.restart_pause,
         outliers: fleet::Outliers { after: args.eject_after, time: args.eject_time },
+        victim: args.victim,
         slow_start: args.slow_start,
         adopt: args.adopt,
     })
@@ -286,6 +287,7 @@ mod tests {
             (&["--heartbeat-interval", "0s"], "--heartbeat-interval"),
             (&["--heartbeat-timeout", "soon"], "--heartbeat-timeout"),
             (&["--rise", "0"], "--rise"),
+            (&["--victim", "oldest"], "--victim"),
             (&["--eject-time", "0s"], "--eject-time"),
             (&["--slots", "0"], "--slots"),
             (&["--control-paths", "rep"], "--control-paths"),

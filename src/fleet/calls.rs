@@ -1,22 +1,29 @@
 //! The calls that change the set: each is stored before it is acted on, and answered when it is done.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::{
     Call, CallError, ChangeError, Desired, FleetError, Reply, StoreError, Stored,
     clock::{milliseconds, now},
-    desired::Want,
     reconcile::Fleet,
+    victim::Victim,
 };
-use crate::{event::What, name::Name};
+use crate::{
+    event::What,
+    name::{Name, Number},
+};
 
 /// Between two attempts to store a set that could not be stored.
 const SAVE_AGAIN: Duration = Duration::from_secs(5);
 
 /// A call that is not answered yet.
 pub(super) enum Waiting {
-    /// Answered when these are ready, refused or late; refused ones that were `added` are taken out again.
-    Begun { names: Vec<Name>, added: bool, deadline: Instant, reply: Reply },
+    /// Answered when these are ready, refused or late. They were added, and are taken out again where they are refused;
+    /// but for one that was `restarted`.
+    Begun { names: Vec<Name>, restarted: Option<Name>, deadline: Instant, reply: Reply },
     /// Answered at the end of the pass that publishes the change.
     Published { reply: Reply },
     /// Answered when nothing is left.
@@ -68,27 +75,28 @@ impl Fleet {
             }
             Call::Add(count, names, reply) => {
                 let added = self.add(count, &names).await;
-                self.wait(added, true, reply);
+                self.wait(added, None, reply);
             }
             Call::Remove(count, names, reply) => {
                 let removed = self.remove(count, &names).await;
-                self.wait(removed.map(|()| Vec::new()), false, reply);
+                self.wait(removed.map(|()| Vec::new()), None, reply);
             }
             Call::Scale(count, reply) => {
                 let scaled = self.scale(count).await;
-                self.wait(scaled, true, reply);
+                self.wait(scaled, None, reply);
             }
             Call::Weigh(name, weight, reply) => {
                 let weighed = self.weigh(&name, weight).await;
-                self.wait(weighed.map(|()| Vec::new()), false, reply);
+                self.wait(weighed.map(|()| Vec::new()), None, reply);
             }
             Call::Drain { name, drained, reply } => {
                 let done = self.drain(&name, drained).await;
-                self.wait(done.map(|()| Vec::new()), false, reply);
+                self.wait(done.map(|()| Vec::new()), None, reply);
             }
             Call::Restart(name, reply) => {
                 let restarted = self.restart(&name).await;
-                self.wait(restarted, false, reply);
+                let name = restarted.as_ref().ok().cloned();
+                self.wait(restarted.map(|name| vec![name]), name, reply);
             }
             Call::Logs { name, tail, follow, reply } => self.fetch_logs(&name, tail, follow, reply),
             Call::Down(reply) => {
@@ -99,12 +107,12 @@ impl Fleet {
     }
 
     /// Has the call wait until these are ready; where there are none, until what it changed is published.
-    fn wait(&mut self, changed: Result<Vec<Name>, CallError>, added: bool, reply: Reply) {
+    fn wait(&mut self, changed: Result<Vec<Name>, CallError>, restarted: Option<Name>, reply: Reply) {
         match changed {
             Ok(names) if names.is_empty() => self.waiting.push(Waiting::Published { reply }),
             Ok(names) => {
                 let deadline = now() + self.config.add_timeout;
-                self.waiting.push(Waiting::Begun { names, added, deadline, reply });
+                self.waiting.push(Waiting::Begun { names, restarted, deadline, reply });
             }
             Err(error) => answer(reply, Err(error)),
         }
@@ -169,31 +177,43 @@ impl Fleet {
 
     async fn scale(&mut self, count: usize) -> Result<Vec<Name>, CallError> {
         let (there, room) = (self.desired.wants().len(), self.config.room_beside(&self.desired));
+        if count <= there {
+            return self.remove(there - count, &[]).await.map(|()| Vec::new());
+        }
         if count > there + room {
             return Err(ChangeError::NoRoom { asked: count - there, room }.into());
         }
-        if count > there && !self.engine.kind().owns_instances() {
+        if !self.engine.kind().owns_instances() {
             return Err(ChangeError::NeedsAddresses { asked: count - there, given: 0 }.into());
         }
         let mut desired = self.desired.clone();
         desired.scale(count, milliseconds(), &mut self.rng);
-        let names = |wants: &[Want]| wants.iter().map(|want| want.name.clone()).collect::<Vec<_>>();
-        let (came, stay) = (names(desired.wants().get(there..).unwrap_or_default()), names(desired.wants()));
+        let came = desired.wants()[there..].iter().map(|want| want.name.clone()).collect();
         self.store(desired.clone()).await.map_err(|error| CallError::Store(error.to_string()))?;
-        if count > there {
-            self.welcome(desired);
-        } else {
-            self.take_out(|name| !stay.contains(name));
-        }
+        self.welcome(desired);
         Ok(came)
     }
 
     async fn remove(&mut self, count: usize, names: &[String]) -> Result<(), CallError> {
         let mut desired = self.desired.clone();
-        let gone = desired.remove(count, names, &mut self.rng)?;
+        let order = self.order_of_leaving();
+        let gone = desired.remove(count, names, &order)?;
         self.store(desired).await.map_err(|error| CallError::Store(error.to_string()))?;
         self.take_out(|name| gone.iter().any(|want| want.name == *name));
         Ok(())
+    }
+
+    /// Who leaves before whom, where nobody is named.
+    fn order_of_leaving(&mut self) -> Vec<Name> {
+        let (victim, ring) = (self.config.victim, self.table.ring());
+        let mut owned: BTreeMap<Number, usize> = BTreeMap::new();
+        if victim == Victim::LeastMoved {
+            let owners = (0..ring.spec().slots).filter_map(|slot| ring.owner(slot));
+            owners.for_each(|member| *owned.entry(ring.members()[member].number).or_default() += 1);
+        }
+        let slots = |number| owned.get(&number).copied().unwrap_or_default();
+        let in_flight = |instance: &_| self.replicas.get(instance).map_or(0, |replica| replica.in_flight());
+        victim.order(self.desired.wants(), slots, in_flight, &mut self.rng)
     }
 
     /// Lets those leave whose name `leaves` says.
@@ -219,8 +239,8 @@ impl Fleet {
         let now = now();
         for waiting in std::mem::take(&mut self.waiting) {
             match waiting {
-                Waiting::Begun { names, added, deadline, reply } => {
-                    self.settle_beginning(names, added, deadline, reply, now).await
+                Waiting::Begun { names, restarted, deadline, reply } => {
+                    self.settle_beginning(names, restarted, deadline, reply, now).await
                 }
                 Waiting::Published { reply } => answer(reply, Ok(self.view.borrow().clone())),
                 Waiting::Down { reply } => self.settle_down(reply).await,
@@ -232,26 +252,31 @@ impl Fleet {
     async fn settle_beginning(
         &mut self,
         names: Vec<Name>,
-        added: bool,
+        restarted: Option<Name>,
         deadline: Instant,
         reply: Reply,
         now: Instant,
     ) {
-        match self.progress(&names) {
-            Progress::Ready => answer(reply, Ok(self.view.borrow().clone())),
-            Progress::Refused(why) if !added => {
+        match (self.progress(&names), &restarted) {
+            (Progress::Ready, Some(removed)) if names.is_empty() || self.desired.get(removed).is_none() => {
+                answer(reply, Err(ChangeError::Unknown(removed.to_string()).into()));
+            }
+            (Progress::Ready, _) => answer(reply, Ok(self.view.borrow().clone())),
+            (Progress::Refused(why), Some(_)) => {
                 answer(reply, Err(CallError::Refused(format!("{why}; it is tried again"))));
             }
-            Progress::Refused(why) => {
+            (Progress::Refused(why), None) => {
                 self.take_out(|name| names.contains(name));
                 let _told_and_tried_again = self.store(self.desired.clone()).await;
                 self.publish().await;
                 answer(reply, Err(CallError::Refused(format!("{why}; none was added"))));
             }
-            Progress::Pending(names) if deadline <= now => {
+            (Progress::Pending(names), _) if deadline <= now => {
                 answer(reply, Err(CallError::Slow { names, after: self.config.add_timeout }));
             }
-            Progress::Pending(_) => self.waiting.push(Waiting::Begun { names, added, deadline, reply }),
+            (Progress::Pending(_), _) => {
+                self.waiting.push(Waiting::Begun { names, restarted, deadline, reply })
+            }
         }
     }
 

@@ -40,7 +40,7 @@ impl Fleet {
 
     /// Puts a fresh instance in the place of the present one, which leaves as if removed. That is no death: nothing is
     /// waited for, and what made the replica wait so far is forgiven.
-    pub(super) async fn restart(&mut self, name: &str) -> Result<Vec<Name>, CallError> {
+    pub(super) async fn restart(&mut self, name: &str) -> Result<Name, CallError> {
         let old = self.desired.known(name)?.clone();
         if !self.engine.kind().owns_instances() {
             return Err(ChangeError::Elsewhere(old.name).into());
@@ -54,7 +54,7 @@ impl Fleet {
         record.restarts += 1;
         (record.since, record.pause, record.refused) = (SystemTime::now(), Pause::default(), None);
         self.send_off(old.name.clone(), old.instance);
-        Ok(vec![old.name])
+        Ok(old.name)
     }
 
     async fn go_over(&mut self, desired: Desired) -> Result<(), CallError> {

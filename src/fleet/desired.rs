@@ -1,6 +1,6 @@
 //! Which replicas there are to be, in the order of their joining. Pure.
 
-use rand::{Rng, RngExt, seq::IndexedRandom};
+use rand::{Rng, RngExt};
 
 use crate::{
     name::{InstanceId, Name, NameError, Number, Owner},
@@ -198,12 +198,13 @@ impl Desired {
         Ok(self.wants[first..].iter().map(|want| want.name.clone()).collect())
     }
 
-    /// Removes `count` replicas: the named ones, the others at random; all of them or none. Returns those that left.
+    /// Removes `count` replicas: the named ones, and beside them the first in this `order`; all of them or none. Returns
+    /// those that left.
     pub fn remove(
         &mut self,
         count: usize,
         names: &[String],
-        rng: &mut impl Rng,
+        order: &[Name],
     ) -> Result<Vec<Want>, ChangeError> {
         if count > self.wants.len() {
             return Err(ChangeError::Fewer { asked: count, there: self.wants.len() });
@@ -214,10 +215,8 @@ impl Desired {
         let names: Vec<Name> =
             names.iter().map(|name| Ok(self.known(name)?.name.clone())).collect::<Result<_, _>>()?;
         refuse_twice(&names)?;
-        let others: Vec<Name> =
-            self.wants.iter().map(|want| want.name.clone()).filter(|name| !names.contains(name)).collect();
-        let mut leaving: Vec<Name> = others.sample(rng, count - names.len()).cloned().collect();
-        leaving.extend(names);
+        let others = order.iter().filter(|name| !names.contains(name)).take(count - names.len());
+        let leaving: Vec<Name> = others.chain(&names).cloned().collect();
         Ok(self.take(|want| leaving.contains(&want.name)))
     }
 
@@ -390,7 +389,7 @@ mod tests {
     #[test]
     fn added_ones_come_last_with_the_lowest_free_numbers_and_drawn_names_for_the_rest() {
         let (mut desired, mut rng) = three();
-        desired.remove(1, &names(&["Server-2"]), &mut rng).unwrap();
+        desired.remove(1, &names(&["Server-2"]), &[]).unwrap();
         let added = desired.add(3, &names(&["S5", "S4"]), 54, 42, &mut rng).unwrap();
         assert_eq!(added[..2], [name("S5"), name("S4")]);
         let drawn = added[2].as_str();
@@ -424,29 +423,37 @@ mod tests {
         let invalid = ChangeError::Invalid { name: "a/b".into(), why: NameError::Character };
         assert_eq!(add(&mut desired, 1, &["a/b"], &mut rng), invalid);
         assert_eq!(add(&mut desired, 3, &[], &mut rng), ChangeError::NoRoom { asked: 3, room: 2 });
-        let rm =
-            |d: &mut Desired, n, list: &[&str], rng: &mut StdRng| d.remove(n, &names(list), rng).unwrap_err();
-        assert_eq!(rm(&mut desired, 4, &[], &mut rng), ChangeError::Fewer { asked: 4, there: 3 });
-        assert_eq!(rm(&mut desired, 1, &["Server-1", "Server-2"], &mut rng), ChangeError::TooManyToRemove);
-        assert_eq!(rm(&mut desired, 1, &["S9"], &mut rng), ChangeError::Unknown("S9".into()));
-        assert_eq!(
-            rm(&mut desired, 2, &["Server-1", "Server-1"], &mut rng),
-            ChangeError::Twice(name("Server-1"))
-        );
+        let rm = |d: &mut Desired, n, list: &[&str]| d.remove(n, &names(list), &[]).unwrap_err();
+        assert_eq!(rm(&mut desired, 4, &[]), ChangeError::Fewer { asked: 4, there: 3 });
+        assert_eq!(rm(&mut desired, 1, &["Server-1", "Server-2"]), ChangeError::TooManyToRemove);
+        assert_eq!(rm(&mut desired, 1, &["S9"]), ChangeError::Unknown("S9".into()));
+        assert_eq!(rm(&mut desired, 2, &["Server-1", "Server-1"]), ChangeError::Twice(name("Server-1")));
         assert_eq!(desired, before);
     }
 
     #[test]
-    fn named_ones_go_and_the_rest_is_drawn_among_the_others() {
-        let mut left = std::collections::HashSet::new();
-        for seed in 0..40 {
-            let (mut desired, _) = three();
-            let gone = desired.remove(2, &names(&["Server-2"]), &mut StdRng::seed_from_u64(seed)).unwrap();
-            assert_eq!(gone.len(), 2);
-            assert!(desired.get(&name("Server-2")).is_none());
-            left.insert(shown(&desired)[0].0.clone());
-        }
-        assert_eq!(left.len(), 2, "either of the others may stay");
+    fn named_ones_go_and_beside_them_the_first_in_the_order() {
+        let order = ["Server-2", "Server-3", "Server-1"].map(name);
+        let (mut desired, _) = three();
+        let gone = desired.remove(2, &names(&["server-2"]), &order).unwrap();
+        assert_eq!(gone.len(), 2);
+        assert_eq!(shown(&desired), [("Server-1".into(), 1)]);
+        let (mut desired, _) = three();
+        desired.remove(2, &[], &order).unwrap();
+        assert_eq!(shown(&desired), [("Server-1".into(), 1)]);
+    }
+
+    #[test]
+    fn who_is_drained_stays_so_through_replacements() {
+        let (mut desired, mut rng) = three();
+        assert_eq!(desired.drain("server-2", true), Ok(true));
+        assert_eq!(desired.drain("Server-2", true), Ok(false), "is no news");
+        let old = desired.wants()[1].instance.clone();
+        assert!(desired.replace(&old, &mut rng).unwrap().drained);
+        assert_eq!(desired.members().len(), 0);
+        assert_eq!(desired.drain("Server-2", false), Ok(true));
+        assert!(desired.wants().iter().all(|want| !want.drained));
+        assert_eq!(desired.drain("S9", true), Err(ChangeError::Unknown("S9".into())));
     }
 
     #[test]
@@ -507,7 +514,7 @@ mod tests {
         assert!(matches!(exists, ChangeError::Exists(name) if name.as_str() == "[::1]:2"));
         assert_eq!(desired, before);
         desired.add(1, &names(&["b:1"]), 9, 0, &mut rng).unwrap();
-        desired.remove(1, &names(&["[::1]:2"]), &mut rng).unwrap();
+        desired.remove(1, &names(&["[::1]:2"]), &[]).unwrap();
         assert_eq!(called(&desired), ["a:1", "b:1"]);
     }
 
@@ -517,7 +524,7 @@ mod tests {
         let mut desired =
             Desired::of_addresses(Owner::from_bits(1), &addresses(&["a:1", "b:1", "c:1"]), &mut rng);
         desired.add(1, &names(&["x:1"]), 9, 0, &mut rng).unwrap();
-        desired.remove(1, &names(&["b:1"]), &mut rng).unwrap();
+        desired.remove(1, &names(&["b:1"]), &[]).unwrap();
         desired.follow(&addresses(&["c:1", "b:1", "a:1"]), &mut rng);
         assert_eq!(called(&desired), ["a:1", "c:1", "x:1"], "the list has not changed");
         let kept = desired.wants()[0].clone();

@@ -99,7 +99,7 @@ impl Fleet {
             record.healing = matches!(death, Death::Heartbeats(_)).then_some(now + HEALING);
             record.last_exit = Some(last_exit(instance.clone(), &death));
             let name = want.name.clone();
-            self.depart(name, instance, true, now);
+            self.depart(name, instance, true, true, now);
         }
     }
 
@@ -129,25 +129,16 @@ impl Fleet {
     pub(super) fn send_off(&mut self, name: Name, instance: InstanceId) {
         let rules = &self.config.heartbeat;
         let silent = self.health.get(&instance).is_some_and(|life| life.health.is_dead(rules).is_some());
-        self.depart(name, instance.clone(), silent, now());
-        self.leaving.entry(instance).and_modify(|left| left.told = false);
+        self.depart(name, instance, silent, false, now());
     }
 
-    /// Lets an instance leave.
-    fn depart(&mut self, name: Name, instance: InstanceId, dead: bool, now: Instant) {
+    /// Lets an instance leave, of which the end may be `told` already.
+    fn depart(&mut self, name: Name, instance: InstanceId, dead: bool, told: bool, now: Instant) {
         let deadline = now + self.config.drain_timeout;
         self.health.remove(&instance);
         self.leaving.insert(
             instance,
-            Departure {
-                name,
-                deadline,
-                dead,
-                told: dead,
-                heard: false,
-                since: SystemTime::now(),
-                left_at: None,
-            },
+            Departure { name, deadline, dead, told, heard: false, since: SystemTime::now(), left_at: None },
         );
     }
 

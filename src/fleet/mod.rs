@@ -37,6 +37,7 @@ mod reconcile;
 mod simulation;
 mod standing;
 mod store;
+mod victim;
 mod view;
 
 pub use claim::ClaimError;
@@ -47,6 +48,7 @@ pub use outlier::Outliers;
 pub use probe::{GrpcProbe, HttpProbe, ImageProbe, Probe, ProbeSpec, TcpProbe};
 pub use reconcile::{Fleet, FleetError, Parts};
 pub use store::{Store, StoreError, Stored};
+pub use victim::Victim;
 pub use view::{LastExit, Row, RowState, Traffic, View};
 
 /// How a pool's replicas are kept.
@@ -74,6 +76,8 @@ pub struct Config {
     pub restart_pause: Duration,
     /// When those that fail requests are ejected.
     pub outliers: Outliers,
+    /// Who leaves where nobody is named.
+    pub victim: Victim,
     /// How long one that became ready gets a growing part of its keys.
     pub slow_start: Duration,
     /// Whether to take over the instances of another owner.
@@ -171,12 +175,12 @@ impl Handle {
         self.call(|reply| Call::Add(count, names, reply)).await
     }
 
-    /// Removes `count` replicas, these and others. Returns when they get no more requests.
+    /// Removes `count` replicas, these and whoever is [`Victim`]. Returns when they get no more requests.
     pub async fn remove(&self, count: usize, names: Vec<String>) -> Result<Arc<View>, CallError> {
         self.call(|reply| Call::Remove(count, names, reply)).await
     }
 
-    /// Adds fresh replicas or removes the newest until there are `count`. Returns when those that came are ready, or
+    /// Adds fresh replicas or removes whoever is [`Victim`] until there are `count`. Returns when those that came are ready, or
     /// those that left get no more requests.
     pub async fn scale(&self, count: usize) -> Result<Arc<View>, CallError> {
         self.call(|reply| Call::Scale(count, reply)).await

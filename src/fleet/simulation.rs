@@ -13,6 +13,7 @@ use std::{
 };
 
 mod balancer;
+mod calls;
 mod schedule;
 mod state;
 mod stories;

@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use crate::support::{Answer, Balancer, Deployment, PATIENCE, raw::Raw, stderr, until, within};
+use crate::support::{Answer, Balancer, Client, Deployment, PATIENCE, raw::Raw, stderr, until, within};
 
 /// Heartbeats that take no time.
 const QUICK: [&str; 4] = ["--heartbeat-interval", "100ms", "--heartbeat-timeout", "200ms"];
@@ -296,4 +296,29 @@ async fn a_connection_is_enough_unless_a_path_is_set() {
     balancer.kill();
     let balancer = launch(&deployment, &[&silent], &["--heartbeat-path", "/heartbeat"]).await;
     until("it is down", async || balancer.row(&silent).await.state == "down").await;
+}
+
+#[tokio::test]
+async fn one_that_somebody_else_runs_is_drained_here_and_restarted_there() {
+    let deployment = Deployment::of_upstreams();
+    let (one, two) = (Upstream::start("one").await, Upstream::start("two").await);
+    let balancer = launch(&deployment, &[&one.name(), &two.name()], &[]).await;
+    balancer.all_ready().await;
+    let tell = async |verb: &str| {
+        let path = format!("/v1/pools/default/replicas/{}/{verb}", one.name());
+        Client::connect(balancer.admin).await.call("POST", &path, "").await
+    };
+    let refused = tell("restart").await;
+    let detail = format!(
+        "Cannot restart '{}': it is started elsewhere, so it is restarted there; drain it before",
+        one.name()
+    );
+    assert_eq!((refused.status, refused.json()["detail"].clone()), (400, json!(detail)));
+    assert_eq!(tell("drain").await.status, 200);
+    for id in 0..50 {
+        let seen = balancer.call("GET", &format!("/seen?request_id={id}"), "").await.body;
+        assert!(seen.contains(r#""server":"two""#), "{seen}");
+    }
+    assert_eq!(tell("restore").await.status, 200);
+    assert_eq!(balancer.row(&one.name()).await.state, "ready");
 }

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod care;
 mod control;
 mod fixed;
 mod hostile;

@@ -116,9 +116,9 @@ async fn logs_are_those_of_the_present_instance_and_can_be_followed() {
 }
 
 #[tokio::test]
-async fn scale_adds_fresh_ones_and_takes_the_newest() {
+async fn scale_adds_fresh_ones_and_takes_whom_the_setting_says() {
     let deployment = Deployment::of_processes();
-    let balancer = deployment.start(&[]).await;
+    let balancer = deployment.start(&["--victim", "newest"]).await;
     let answer = put(&balancer, "scale", json!({ "replicas": 5 })).await;
     assert_eq!((answer.status, answer.json()), (200, balancer.pool().await));
     balancer.all_ready().await; // which is what the answer waited for

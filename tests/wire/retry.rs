@@ -15,10 +15,18 @@ use crate::{
 };
 
 /// A balancer with replicas that can be told to make trouble.
-async fn start(deployment: &Deployment, replicas: &str, settings: &[&str]) -> Balancer {
-    let command = origin::command_of("trouble_replica");
-    let all = [&["--replicas", replicas, "--command", &command, "--key", "query:key"], settings].concat();
-    deployment.start(&all).await
+pub async fn start(deployment: &Deployment, replicas: &str, settings: &[&str]) -> Balancer {
+    deployment.start(&[&self::settings(replicas, &command())[..], settings].concat()).await
+}
+
+/// What such replicas are started with.
+pub fn command() -> String {
+    origin::command_of("trouble_replica")
+}
+
+/// The settings of so many of them.
+pub fn settings<'a>(replicas: &'a str, command: &'a str) -> [&'a str; 6] {
+    ["--replicas", replicas, "--command", command, "--key", "query:key"]
 }
 
 async fn ask(balancer: &Balancer, number: u64, method: &str, path: &str, body: &str) -> Answer {
@@ -28,18 +36,18 @@ async fn ask(balancer: &Balancer, number: u64, method: &str, path: &str, body: &
 }
 
 /// Has the replica of this number make this trouble.
-async fn trouble(balancer: &Balancer, number: u64, trouble: Trouble) {
+pub async fn trouble(balancer: &Balancer, number: u64, trouble: Trouble) {
     assert_eq!(ask(balancer, number, "PUT", "/trouble", &trouble.to_string()).await.status, 200);
 }
 
 /// What the replica of this number was asked, in lines.
-async fn asked(balancer: &Balancer, number: u64) -> Vec<String> {
+pub async fn asked(balancer: &Balancer, number: u64) -> Vec<String> {
     let body = ask(balancer, number, "GET", "/asked", "").await.body;
     body.lines().map(str::to_owned).collect()
 }
 
 /// A path whose first candidate is the replica of this number.
-async fn path_of(balancer: &Balancer, number: u64) -> String {
+pub async fn path_of(balancer: &Balancer, number: u64) -> String {
     let mut client = balancer.client().await;
     for key in 0..1000 {
         let path = format!("/?key=k{key}");

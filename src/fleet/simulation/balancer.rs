@@ -1,6 +1,6 @@
 //! One life of a balancer: the fleet's task, and requests that hold on to replicas.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -15,6 +15,7 @@ use crate::{
     engine::{Instance, Kind, fake::Daemon},
     fleet::{
         Config, Desired, Fleet, FleetError, Handle, Outliers, Parts, Probe, Rules, Store, StoreError, Stored,
+        Victim,
     },
     name::Owner,
     ring::{Ring, Spec},
@@ -31,6 +32,7 @@ pub(super) struct Balancer {
     nudge: Arc<Notify>,
     fleet: JoinHandle<Result<(), FleetError>>,
     requests: JoinSet<()>,
+    eject_after: u32,
 }
 
 /// Answers heartbeats from the daemon's knowledge.
@@ -83,7 +85,7 @@ impl Balancer {
                 witness.look();
             }
         });
-        Balancer { handle, published, nudge, fleet, requests }
+        Balancer { handle, published, nudge, fleet, requests, eject_after: config.outliers.after }
     }
 
     /// Ends it without warning: its requests are cut off, its calls go unanswered.
@@ -96,18 +98,30 @@ impl Balancer {
     }
 
     /// Sends a request that takes so long; where nobody answers, says so as the proxy does.
-    pub(super) fn request(&mut self, daemon: &Daemon, id: u64, takes: Duration) {
-        let Some(claim) = self.published.claim(id, &[]) else { return };
-        let replica = claim.replica();
+    /// Those of the sick numbers fail it at once. Returns whom it was sent to.
+    pub(super) fn request(
+        &mut self,
+        daemon: &Daemon,
+        sick: &BTreeSet<u16>,
+        id: u64,
+        takes: Duration,
+    ) -> Option<String> {
+        let claim = self.published.claim(id, &[])?;
+        let (replica, name) = (claim.replica(), claim.replica().name.to_string());
         if !daemon.answers(replica.address) && !daemon.is_frozen(replica.address) {
             replica.suspect();
             self.nudge.notify_one();
-            return;
+            return Some(name);
+        }
+        let failed = sick.contains(&replica.number.get());
+        if replica.note(failed) == self.eject_after && failed {
+            self.nudge.notify_one();
         }
         self.requests.spawn(async move {
             sleep(takes).await;
             drop(claim);
         });
+        Some(name)
     }
 
     /// Whether the fleet's task has ended.
@@ -136,6 +150,8 @@ pub(super) fn config(rng: &mut StdRng) -> Config {
         heal_at_once: rng.random_range(1..3),
         restart_pause: seconds(rng.random_range(0..2)),
         outliers: Outliers { after: rng.random_range(0..4), time: seconds(rng.random_range(1..20)) },
+        victim: [Victim::Random, Victim::LeastMoved, Victim::LeastBusy, Victim::Newest]
+            [rng.random_range(0..4)],
         slow_start: seconds(rng.random_range(0..5)),
         adopt: false,
     }

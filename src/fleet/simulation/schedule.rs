@@ -1,6 +1,7 @@
 //! One schedule: a storm drawn from a seed, and the calm after it.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     balancer::{Balancer, config},
+    calls::Books,
     state::Temporary,
     witness::Witness,
 };
@@ -18,9 +20,8 @@ use crate::{
         Instance, Launch, State,
         fake::{Container, Daemon, Faults},
     },
-    fleet::{CallError, Config, Handle},
+    fleet::Config,
     name::{InstanceId, Number, Owner},
-    ring::Weight,
 };
 
 /// The acts of a storm.
@@ -47,27 +48,17 @@ pub(super) fn run(seed: u64) {
     });
 }
 
-struct Storm {
-    rng: StdRng,
+pub(super) struct Storm {
+    pub(super) rng: StdRng,
     daemon: Arc<Daemon>,
-    witness: Arc<Witness>,
+    pub(super) witness: Arc<Witness>,
     config: Config,
     directory: Temporary,
     balancer: Option<Balancer>,
     strangers: Vec<Container>,
-    books: Arc<Mutex<Books>>,
-}
-
-/// How many replicas there have to be by the calls and their answers.
-#[derive(Default)]
-struct Books {
-    count: usize,
-    pending: usize,
-    removals: usize,
-    weighs: usize,
-    /// A call was cut off: nobody knows whether it was done.
-    unknown: bool,
-    broken: Vec<String>,
+    /// The numbers of those that fail every request.
+    sick: BTreeSet<u16>,
+    pub(super) books: Arc<Mutex<Books>>,
 }
 
 impl Storm {
@@ -83,7 +74,17 @@ impl Storm {
         daemon.put("ours", &launch(4, witness.owner(), "other", "other-3", 3), true);
         let strangers = daemon.containers();
         let books = Arc::new(Mutex::new(Books { count: config.replicas, ..Books::default() }));
-        Storm { rng, daemon, witness, config, directory, balancer: Some(balancer), strangers, books }
+        Storm {
+            rng,
+            daemon,
+            witness,
+            config,
+            directory,
+            balancer: Some(balancer),
+            strangers,
+            sick: BTreeSet::new(),
+            books,
+        }
     }
 
     /// Something happens, after a while in which requests come.
@@ -94,11 +95,14 @@ impl Storm {
             sleep(Duration::from_millis(pause / 4)).await;
             let takes = Duration::from_millis(self.rng.random_range(1..20_000));
             let id = self.rng.random();
-            let daemon = self.daemon.clone();
-            self.balancer().request(&daemon, id, takes);
+            let (daemon, sick) = (self.daemon.clone(), self.sick.clone());
+            let claimed = self.balancer().request(&daemon, &sick, id, takes);
+            let mut books = self.books.lock().unwrap();
+            let breach = claimed.filter(|name| books.drained.contains(name));
+            books.broken.extend(breach.map(|name| format!("{name} is drained and got a request")));
         }
         let victim = self.victim();
-        match (self.rng.random_range(0..20), victim) {
+        match (self.rng.random_range(0..25), victim) {
             (0..4, Some(victim)) => self.daemon.crash(&victim, 137),
             (4..6, Some(victim)) => self.daemon.freeze(&victim, true),
             (6, Some(victim)) => self.daemon.freeze(&victim, false),
@@ -114,6 +118,10 @@ impl Storm {
                 3..8 => self.weigh(),
                 _ => self.scale(),
             },
+            (20..22, _) => self.drain(true),
+            (22, _) => self.drain(false),
+            (23, _) => self.restart_one(),
+            (24, _) => self.sick = (1..6).filter(|_| self.rng.random_bool(0.4)).collect(),
             _ => {}
         }
     }
@@ -131,7 +139,7 @@ impl Storm {
         ours.filter(|instance| instance.owner == owner && *instance.pool == *"default").collect()
     }
 
-    fn balancer(&mut self) -> &mut Balancer {
+    pub(super) fn balancer(&mut self) -> &mut Balancer {
         self.balancer.as_mut().expect("there is one between restarts")
     }
 
@@ -154,102 +162,6 @@ impl Storm {
             self.books.lock().unwrap().broken.push(message);
         }
         self.balancer = Some(balancer);
-    }
-
-    fn add(&mut self) {
-        let names: Vec<String> =
-            (0..self.rng.random_range(0..3)).map(|_| format!("S{}", self.rng.random_range(1..12))).collect();
-        let count = self.rng.random_range(0..3).max(names.len());
-        let (handle, books) = self.begin_call();
-        let removals = books.lock().unwrap().removals;
-        tokio::spawn(async move {
-            let answer = handle.add(count, names.clone()).await;
-            let mut books = books.lock().unwrap();
-            books.pending -= 1;
-            match answer {
-                Ok(view) => {
-                    books.count = books.count.wrapping_add(count);
-                    let late = view.desired().filter(|row| !row.state.is_up());
-                    let late = late.filter(|row| names.iter().any(|name| name == row.name.as_str())).count();
-                    if late > 0 && books.removals == removals {
-                        books.broken.push(format!("an addition of {names:?} was answered too early"));
-                    }
-                }
-                Err(CallError::Slow { .. }) => books.count = books.count.wrapping_add(count),
-                Err(CallError::Stopping) => books.unknown = true,
-                // what was removed meanwhile was counted as removed, and was not added
-                Err(CallError::Refused(_)) => books.unknown |= books.removals != removals,
-                Err(_) => {}
-            }
-        });
-    }
-
-    fn remove(&mut self) {
-        let known: Vec<String> = names(&self.balancer().handle.view());
-        let named = self.rng.random_range(0..3).min(known.len());
-        let names: Vec<String> =
-            (0..named).map(|_| known[self.rng.random_range(0..known.len())].clone()).collect();
-        let count = self.rng.random_range(0..3).max(names.len());
-        let (handle, books) = self.begin_call();
-        books.lock().unwrap().removals += 1;
-        tokio::spawn(async move {
-            let answer = handle.remove(count, names.clone()).await;
-            let mut books = books.lock().unwrap();
-            books.pending -= 1;
-            match answer {
-                Ok(view) => {
-                    books.count = books.count.wrapping_sub(count);
-                    if view.names().any(|name| names.iter().any(|gone| gone == name.as_str())) {
-                        books.broken.push(format!("a removal of {names:?} was answered before they left"));
-                    }
-                }
-                Err(CallError::Stopping) => books.unknown = true,
-                Err(_) => {}
-            }
-        });
-    }
-
-    fn weigh(&mut self) {
-        let known: Vec<String> = names(&self.balancer().handle.view());
-        let Some(name) = known.get(self.rng.random_range(0..known.len().max(1))).cloned() else { return };
-        let weight = Weight::new(self.rng.random_range(1..5)).unwrap();
-        let (handle, books) = self.begin_call();
-        let (weighs, removals) = {
-            let mut books = books.lock().unwrap();
-            books.weighs += 1;
-            (books.weighs, books.removals)
-        };
-        tokio::spawn(async move {
-            let answer = handle.weigh(name.clone(), weight).await;
-            let mut books = books.lock().unwrap();
-            books.pending -= 1;
-            match answer {
-                Ok(view) if books.weighs == weighs && books.removals == removals => {
-                    let taken = view.desired().any(|row| row.name.as_str() == name && row.weight == weight);
-                    let broken = format!("{name} did not get the weight {weight}");
-                    books.broken.extend((!taken).then_some(broken));
-                }
-                Err(CallError::Stopping) => books.unknown = true,
-                _ => {}
-            }
-        });
-    }
-
-    /// Where calls overlap, nobody knows how many there are to be afterwards.
-    fn scale(&mut self) {
-        let count = self.rng.random_range(0..8);
-        let (handle, books) = self.begin_call();
-        books.lock().unwrap().unknown = true;
-        books.lock().unwrap().removals += 1;
-        tokio::spawn(async move {
-            let _whatever_comes = handle.scale(count).await;
-            books.lock().unwrap().pending -= 1;
-        });
-    }
-
-    fn begin_call(&mut self) -> (Handle, Arc<Mutex<Books>>) {
-        self.books.lock().unwrap().pending += 1;
-        (self.balancer().handle.clone(), self.books.clone())
     }
 
     fn check(&mut self) {
@@ -302,7 +214,7 @@ impl Storm {
     }
 }
 
-fn names(view: &crate::fleet::View) -> Vec<String> {
+pub(super) fn names(view: &crate::fleet::View) -> Vec<String> {
     view.names().map(ToString::to_string).collect()
 }
 

@@ -15,7 +15,7 @@ use crate::{
         Launch, State, Stop,
         fake::{Call, Daemon},
     },
-    fleet::{Desired, Row, View},
+    fleet::{Desired, Row, RowState, View},
     name::{InstanceId, Owner},
     table::{Published, Replica},
 };
@@ -41,6 +41,8 @@ struct Seen {
     departed: BTreeMap<InstanceId, Instant>,
     /// When these were started without being in the file: a breach, unless they had just left.
     unstored: BTreeMap<InstanceId, Instant>,
+    /// How many restarts of a replica were asked for and not seen yet.
+    restarts: BTreeMap<String, u32>,
     broken: Vec<String>,
 }
 
@@ -71,6 +73,11 @@ impl Witness {
         seen.departed.clear();
     }
 
+    /// A restart of this replica is asked for: that it is well does not keep its instance.
+    pub(super) fn may_restart(&self, name: &str) {
+        *self.seen.lock().unwrap().restarts.entry(name.to_owned()).or_default() += 1;
+    }
+
     /// What the fleet published is looked at.
     pub(super) fn look(&self) {
         let seen = &mut *self.seen.lock().unwrap();
@@ -80,11 +87,11 @@ impl Witness {
         let rows: Vec<Row> = view.desired().cloned().collect();
         let mut broken = each_once(&table);
         broken.extend(self.agree(&rows, &table));
-        broken.extend(self.kept(&seen.rows, &rows));
+        broken.extend(self.kept(&seen.rows, &rows, &mut seen.restarts));
+        broken.extend(half(&rows, &table));
         let serving: BTreeSet<InstanceId> = table.iter().map(|replica| replica.instance.clone()).collect();
-        for lost in
-            seen.serving.difference(&serving).filter(|lost| is_desired(&rows, lost) && self.is_well(lost))
-        {
+        let wanted = |lost: &InstanceId| rows.iter().any(|row| row.instance == *lost && !row.drained);
+        for lost in seen.serving.difference(&serving).filter(|lost| wanted(lost) && self.is_well(lost)) {
             broken.push(format!("{lost} is well and was taken out of the table"));
         }
         seen.unstored.retain(|early, since| {
@@ -97,6 +104,10 @@ impl Witness {
             seen.departed.insert(gone.instance.clone(), Instant::now());
         }
         seen.replicas.extend(table.iter().map(|replica| (replica.instance.clone(), replica.clone())));
+        let forsaken = seen.replicas.iter().find(|(instance, replica)| {
+            replica.is_given_up() && replica.in_flight() > 0 && self.is_well(instance)
+        });
+        broken.extend(forsaken.map(|(instance, _)| format!("{instance} is well and is not waited for")));
         (seen.rows, seen.serving) = (rows, serving);
         seen.broken.extend(broken);
     }
@@ -180,8 +191,8 @@ impl Witness {
         (ready != serving).then(|| format!("the view has {ready:?} ready, the table {serving:?}"))
     }
 
-    /// Who stays keeps name and number, and the instance too if that is well.
-    fn kept(&self, before: &[Row], after: &[Row]) -> Vec<String> {
+    /// Who stays keeps name and number, and the instance too if that is well and no restart was asked for.
+    fn kept(&self, before: &[Row], after: &[Row], restarts: &mut BTreeMap<String, u32>) -> Vec<String> {
         let mut broken = Vec::new();
         for now in after {
             let Some(was) = before.iter().find(|row| row.name == now.name) else { continue };
@@ -191,7 +202,12 @@ impl Witness {
             if was.number != now.number {
                 broken.push(format!("{} had number {} and has {}", now.name, was.number, now.number));
             }
+            let asked = restarts.get_mut(now.name.as_str()).filter(|count| **count > 0);
             if was.instance != now.instance && self.is_well(&was.instance) {
+                if let Some(count) = asked {
+                    *count -= 1;
+                    continue;
+                }
                 broken.push(format!("{} is well and was replaced", was.instance));
             }
         }
@@ -201,6 +217,13 @@ impl Witness {
 
 fn is_desired(rows: &[Row], instance: &InstanceId) -> bool {
     rows.iter().any(|row| row.instance == *instance)
+}
+
+/// Not more than half of the pool is ejected.
+fn half(rows: &[Row], table: &[Arc<Replica>]) -> Option<String> {
+    let shown = rows.iter().filter(|row| matches!(row.state, RowState::Ejected(_))).count();
+    let ejected = table.iter().filter(|replica| replica.is_ejected()).count();
+    (shown.max(ejected) > rows.len() / 2).then(|| format!("{ejected} of {} are ejected", rows.len()))
 }
 
 /// No name, number or address is in the table twice.

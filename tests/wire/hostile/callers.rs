@@ -3,18 +3,29 @@
 use super::{Call, FORGED, Port};
 
 /// Calls that would change something, and would be fine without what a table adds to them.
-const CHANGES: [(Port, &str, &str, &str); 7] = [
+const CHANGES: [(Port, &str, &str, &str); 10] = [
     (Port::Traffic, "POST", "/add", r#"{"n":1,"hostnames":["S4"]}"#),
     (Port::Traffic, "DELETE", "/rm", r#"{"n":1}"#),
     (Port::Admin, "POST", "/add", r#"{"n":1,"hostnames":["S4"]}"#),
     (Port::Admin, "DELETE", "/rm", r#"{"n":1}"#),
     (Port::Admin, "PUT", "/v1/pools/default/scale", r#"{"replicas":1}"#),
     (Port::Admin, "PUT", "/v1/pools/default/replicas/Server-1/weight", r#"{"weight":2}"#),
+    (Port::Admin, "POST", "/v1/pools/default/replicas/Server-1/drain", ""),
+    (Port::Admin, "POST", "/v1/pools/default/replicas/Server-1/restore", ""),
+    (Port::Admin, "POST", "/v1/pools/default/replicas/Server-1/restart", ""),
     (Port::Admin, "POST", "/v1/down", ""),
+];
+/// The calls that say all in their path.
+const BARE: [&str; 4] = [
+    "/v1/pools/default/replicas/Server-1/drain",
+    "/v1/pools/default/replicas/Server-1/restore",
+    "/v1/pools/default/replicas/Server-1/restart",
+    "/v1/down",
 ];
 
 pub(super) fn all() -> Vec<Call> {
-    [methods(), paths(), content_types(), pages(), hosts(), forged(), payloads_of_down()].concat()
+    [methods(), paths(), content_types(), pages(), hosts(), forged(), payloads_of_bare_calls(), nobodies()]
+        .concat()
 }
 
 fn changes(status: u16, says: &'static str) -> impl Iterator<Item = Call> + Clone {
@@ -34,8 +45,8 @@ fn methods() -> Vec<Call> {
         ("/v1/pools/default/events", "GET"),
         ("/v1/pools/default/replicas/Server-1/weight", "PUT"),
         ("/v1/pools/default/replicas/Server-1/logs", "GET"),
-        ("/v1/down", "POST"),
     ];
+    let own = own.into_iter().chain(BARE.map(|path| (path, "POST")));
     let traffic = known.map(|known| (Port::Traffic, known));
     let admin = known.into_iter().chain(own).map(|known| (Port::Admin, known));
     let wrong = |(port, (path, known)): (Port, (&'static str, &'static str))| {
@@ -177,10 +188,23 @@ fn forged() -> Vec<Call> {
     FORGED.into_iter().flat_map(of_a_page).collect()
 }
 
-/// Taking everything down has no payload; whoever sends one meant something else.
-fn payloads_of_down() -> Vec<Call> {
+/// Calls that say all in their path have no payload; whoever sends one meant something else.
+fn payloads_of_bare_calls() -> Vec<Call> {
     let bodies = [r#"{"n":1}"#, r#"{"pool":"other"}"#, "[]", "null", "{", "x", r#"{"dry_run":true}"#];
-    bodies.map(|body| Call::new(Port::Admin, "POST", "/v1/down", 400, "payload").body(body)).into()
+    let of_one = |path| bodies.map(|body| Call::new(Port::Admin, "POST", path, 400, "payload").body(body));
+    BARE.into_iter().flat_map(of_one).collect()
+}
+
+/// Calls about a replica or a pool that there is not.
+fn nobodies() -> Vec<Call> {
+    let names = ["S9", "..%2f..%2fdown", "%00", "%3Cscript%3E", "Server-1%20"];
+    let of_one = |verb| {
+        let of = move |path: String, says| Call::new(Port::Admin, "POST", &path, 404, says);
+        let names = names
+            .map(|name| of(format!("/v1/pools/default/replicas/{name}/{verb}"), "There is no replica named"));
+        names.into_iter().chain([of(format!("/v1/pools/none/replicas/Server-1/{verb}"), "no pool")])
+    };
+    ["drain", "restore", "restart"].into_iter().flat_map(of_one).collect()
 }
 
 /// Calls with every token but the right one.
