@@ -71,6 +71,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// With an empty body that is called JSON, as a balancer wants it of every change: web pages cannot send that.
+    pub fn empty(mut self) -> Self {
+        self.json = Some(Vec::new());
+        self
+    }
+
     /// With this token, where there is one.
     pub fn token(mut self, token: Option<&'a HeaderValue>) -> Self {
         self.token = token;

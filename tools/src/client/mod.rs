@@ -112,6 +112,21 @@ impl Client {
         read(&self.admin, &call.answer(CHANGE).await?)
     }
 
+    /// Has a replica get no new requests, and whoever replaces it, until it is restored.
+    pub async fn drain(&self, replica: &str) -> Result<Pool, ClientError> {
+        self.tell(replica, "drain").await
+    }
+
+    /// Undoes [`drain`](Self::drain).
+    pub async fn restore(&self, replica: &str) -> Result<Pool, ClientError> {
+        self.tell(replica, "restore").await
+    }
+
+    /// Puts a fresh instance in the place of a replica's present one. Done when that is ready.
+    pub async fn restart(&self, replica: &str) -> Result<Pool, ClientError> {
+        self.tell(replica, "restart").await
+    }
+
     /// What happened after the event of this number, or everything that is kept. With `wait`, the answer comes when
     /// there is something, or when that much time is over.
     pub async fn events(&self, after: Option<u64>, wait: Duration) -> Result<Events, ClientError> {
@@ -150,6 +165,12 @@ impl Client {
         let call = Call::new(&self.traffic, method, path).json(&Change { n, hostnames: names });
         let answer = call.token(self.token.as_ref()).answer(CHANGE).await?;
         Ok(read::<Reply<Replicas>>(&self.traffic, &answer)?.message)
+    }
+
+    /// A change of one replica that says all in its path.
+    async fn tell(&self, replica: &str, verb: &str) -> Result<Pool, ClientError> {
+        let path = format!("/replicas/{}/{verb}", segment(replica));
+        read(&self.admin, &self.v1(Method::POST, &path).empty().answer(CHANGE).await?)
     }
 
     /// A call about the pool, or about what is below it.

@@ -112,9 +112,9 @@ pub struct Replica {
     pub name: String,
     /// Its number on the ring.
     pub number: u16,
-    /// `starting`, `ready`, `down`, `crash-looping` or `leaving`.
+    /// `starting`, `ready`, `suspected`, `ejected`, `drained`, `down`, `crash-looping` or `leaving`.
     pub state: String,
-    /// Why it is down.
+    /// Why it is down, or why others are preferred to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Since when it is in this state (RFC 3339).
@@ -132,12 +132,24 @@ pub struct Replica {
     /// Whether it was ever ready, so that it has its place on the ring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_ring: Option<bool>,
+    /// Whether it is to get no requests, as an operator wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained: Option<bool>,
     /// The requests that it has at this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u64>,
     /// The requests since its instance started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
+    /// Those that its instance failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<u64>,
+    /// Those that moved on from it to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u64>,
+    /// Its responses that broke off when the client had their heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truncated: Option<u64>,
     /// How the instance before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<Exit>,
@@ -162,9 +174,14 @@ pub struct Exit {
 }
 
 impl Replica {
-    /// Whether requests go to it.
+    /// Whether requests go to it, and nothing speaks against it.
     pub fn is_ready(&self) -> bool {
         self.state == "ready"
+    }
+
+    /// Whether requests may go to it: it is ready, or others are preferred to it for a while.
+    pub fn serves(&self) -> bool {
+        self.is_ready() || ["suspected", "ejected"].contains(&self.state.as_str())
     }
 
     /// Whether it was removed and only finishes what it has.

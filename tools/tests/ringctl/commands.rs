@@ -71,6 +71,26 @@ fn a_weight_moves_the_shares_to_what_the_ring_is_said_to_give() {
 }
 
 #[test]
+fn a_replica_is_drained_restored_and_restarted() {
+    let Some(balancer) = Balancer::start(&[]) else { return };
+    let row = |verb: &str| {
+        let status = read(&balancer.ringctl(&format!("{verb} Server-2 -o json")));
+        let rows = status["replicas"].as_array().expect("replicas").iter();
+        rows.filter(|row| row["state"] != "leaving").find(|row| row["number"] == 2).expect("a row").clone()
+    };
+    let drained = row("drain");
+    assert_eq!((&drained["state"], &drained["errors"]), (&"drained".into(), &0.into()), "{drained}");
+    let (_, doctor, _) = text(&balancer.ringctl("doctor"));
+    assert!(doctor.contains("Server-2 is drained"), "{doctor}");
+    assert_eq!(row("restore")["state"], "ready");
+    let restarted = row("restart");
+    assert_eq!((&restarted["state"], &restarted["restarts"]), (&"ready".into(), &1.into()));
+    assert_ne!(restarted["instance"], drained["instance"]);
+    let (code, _, error) = text(&balancer.ringctl("drain nobody"));
+    assert!(code == 1 && error.contains("nobody"), "{error}");
+}
+
+#[test]
 fn a_key_goes_where_it_is_explained_to_go() {
     let Some(balancer) = Balancer::start(&[]) else { return };
     for key in ["132574", "999999", "user-77", "0"] {

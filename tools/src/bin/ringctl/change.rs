@@ -70,12 +70,16 @@ pub async fn scale(client: &Client, n: u64, pace: Pace, options: &Options) -> Re
     Ok(show::change(&before, &after, options))
 }
 
-/// Gives a replica a weight.
-pub async fn weigh(client: &Client, replica: &str, weight: u32, options: &Options) -> Result<Pool, Failure> {
-    let weighing = client.weigh(replica, weight);
+/// A change of one replica, with what is waited for.
+pub async fn tell(
+    client: &Client,
+    doing: &str,
+    change: impl Future<Output = Result<Pool, ClientError>>,
+    options: &Options,
+) -> Result<Pool, Failure> {
     let pool = match options.quiet {
-        true => weighing.await,
-        false => spinner::during("building the ring", weighing).await,
+        true => change.await,
+        false => spinner::during(doing, change).await,
     };
     pool.map_err(|error| Failure::of(error, client))
 }

@@ -43,6 +43,21 @@ pub enum Command {
         #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
         weight: u32,
     },
+    /// Send a replica no new requests; what it has it finishes
+    Drain {
+        /// Its name
+        replica: String,
+    },
+    /// Send a drained replica requests again
+    Restore {
+        /// Its name
+        replica: String,
+    },
+    /// Put a fresh instance in a replica's place
+    Restart {
+        /// Its name
+        replica: String,
+    },
     /// Show how each replica is
     Status,
     /// The same, live
@@ -144,8 +159,9 @@ impl Many {
 impl Command {
     /// Whether it is to change something.
     pub fn changes(&self) -> bool {
-        use Command::{Add, Rm, Scale, Weight};
+        use Command::{Add, Drain, Restart, Restore, Rm, Scale, Weight};
         matches!(self, Add { .. } | Rm { .. } | Scale { .. } | Weight { .. })
+            || matches!(self, Drain { .. } | Restore { .. } | Restart { .. })
     }
 
     /// Whether it only looks, and ends by itself, so that it may be done again and again.
@@ -192,6 +208,12 @@ mod tests {
     fn what_changes_something_is_not_repeated() {
         let pace = Pace::default();
         assert!(Command::Status.reads() && Command::Ring.reads() && Command::Home.reads());
+        let replica = || "s4".to_owned();
+        assert!(
+            !Command::Drain { replica: replica() }.reads()
+                && !Command::Restart { replica: replica() }.reads()
+        );
+        assert!(!Command::Restore { replica: replica() }.reads());
         assert!(!Command::Add { what: vec![], pace }.reads() && !Command::Scale { n: 1, pace }.reads());
     }
 }

@@ -176,6 +176,13 @@ fn state(replica: &Replica) -> Option<Finding> {
     let why = reason.as_ref().map(|reason| format!(": {}", show::tame(reason))).unwrap_or_default();
     match state.as_str() {
         "ready" | "leaving" => None,
+        "drained" => Some(good("replica", format!("{name} is drained: `ringctl restore {name}` ends that"))),
+        "ejected" | "suspected" => {
+            let fix = format!(
+                "`ringctl logs {name}` shows what it wrote; `ringctl restart {name}` puts a fresh one there"
+            );
+            Some(wrong("replica", format!("{name} is {state}{why}"), fix))
+        }
         "starting" => Some(good("replica", format!("{name} is starting{why}"))),
         _ => {
             let fix = format!("`ringctl logs {name}` shows what it wrote, `ringctl events` what happened");

@@ -47,7 +47,7 @@ pub struct Stop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// It would come earlier, but takes no requests.
+    /// It would come earlier, but takes no requests, or others are preferred.
     Skipped,
     /// It gets them.
     Takes,
@@ -59,30 +59,33 @@ impl Explanation {
     /// Of this key on this ring.
     pub fn of(key: &str, layout: &Layout) -> Self {
         let id = ring::id_of_key(key.as_bytes());
-        let mut taken = None;
-        let route = layout.route(id).map(|replica| stop(replica, &mut taken)).collect();
+        let route: Vec<&Replica> = layout.route(id).collect();
+        let taker = (0..route.len()).filter(|at| route[*at].serves()).min_by_key(|at| rank(route[*at]));
         Explanation {
             key: key.to_owned(),
             id,
             literal: key.bytes().all(|byte| byte.is_ascii_digit()) && key.parse() == Ok(id),
             slot: layout.ring().slot(id),
             slots: layout.ring().spec().slots,
-            route,
-            replica: taken,
+            replica: taker.map(|at| route[at].name.clone()),
+            route: route.iter().enumerate().map(|(at, replica)| stop(replica, at, taker)).collect(),
             not_on_ring: layout.waiting().iter().map(|replica| replica.name.clone()).collect(),
         }
     }
 }
 
-fn stop(replica: &Replica, taken: &mut Option<String>) -> Stop {
-    let part = match (&taken, replica.is_ready()) {
-        (_, false) => Part::Skipped,
-        (None, true) => Part::Takes,
-        (Some(_), true) => Part::Next,
+/// What is preferred among those that serve: who nothing speaks against, then who fails requests, then who could not be
+/// reached.
+fn rank(replica: &Replica) -> usize {
+    ["ready", "ejected"].iter().position(|state| replica.state == *state).unwrap_or(2)
+}
+
+fn stop(replica: &Replica, at: usize, taker: Option<usize>) -> Stop {
+    let part = match taker {
+        Some(taker) if at == taker => Part::Takes,
+        Some(taker) if at > taker && replica.serves() => Part::Next,
+        _ => Part::Skipped,
     };
-    if part == Part::Takes {
-        *taken = Some(replica.name.clone());
-    }
     let reason = replica.reason.clone().filter(|_| part == Part::Skipped);
     Stop { name: replica.name.clone(), number: replica.number, state: replica.state.clone(), reason, part }
 }
@@ -110,6 +113,21 @@ pub mod tests {
         assert_eq!(explanation.route[0].reason.as_deref(), Some("exited with code 1"));
         assert_eq!(explanation.replica.as_ref(), Some(&explanation.route[1].name));
         assert_eq!(explanation.not_on_ring, ["Server-4"]);
+    }
+
+    #[test]
+    fn who_is_ejected_takes_only_what_nobody_else_can() {
+        let taken = |states: &[&str]| {
+            let mut pool = pool("xxh3", &["ready"; 3]);
+            let route = Explanation::of("132574", &Layout::of(&pool).expect("a ring")).route;
+            for (stop, state) in route.iter().zip(states) {
+                pool.replicas[usize::from(stop.number) - 1].state = (*state).to_owned();
+            }
+            let route = Explanation::of("132574", &Layout::of(&pool).expect("a ring")).route;
+            route.iter().map(|stop| stop.part).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(&["ejected", "drained", "ready"]), [Part::Skipped, Part::Skipped, Part::Takes]);
+        assert_eq!(taken(&["suspected", "ejected", "down"]), [Part::Skipped, Part::Takes, Part::Skipped]);
     }
 
     #[test]

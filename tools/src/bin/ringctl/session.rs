@@ -69,8 +69,22 @@ impl Session {
             Command::Rm { what, pace } => change::remove(&client, what, *pace, options).await?,
             Command::Scale { n, pace } => change::scale(&client, *n, *pace, options).await?,
             Command::Weight { replica, weight } => {
-                let pool = change::weigh(&client, replica, *weight, options).await?;
-                self.weighed(pool, options)
+                let pool =
+                    change::tell(&client, "building the ring", client.weigh(replica, *weight), options);
+                self.changed(pool.await?, options)
+            }
+            Command::Drain { replica } => {
+                let pool = change::tell(&client, "taking it out", client.drain(replica), options);
+                self.changed(pool.await?, options)
+            }
+            Command::Restore { replica } => {
+                let pool = change::tell(&client, "taking it in", client.restore(replica), options);
+                self.changed(pool.await?, options)
+            }
+            Command::Restart { replica } => {
+                let doing = "waiting until a fresh instance answers heartbeats";
+                let pool = change::tell(&client, doing, client.restart(replica), options);
+                self.changed(pool.await?, options)
             }
             Command::Events { follow: true } => return follow::events(&client, options).await,
             Command::Logs { replica, follow, tail } => {
@@ -149,7 +163,7 @@ impl Session {
         Ok(standing)
     }
 
-    fn weighed(&mut self, pool: Pool, options: &Options) -> String {
+    fn changed(&mut self, pool: Pool, options: &Options) -> String {
         if options.quiet && options.format() == Format::Text {
             return String::new();
         }

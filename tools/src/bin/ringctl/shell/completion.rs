@@ -167,7 +167,9 @@ mod tests {
 
     #[test]
     fn replicas_stand_where_replicas_are_meant_and_each_once() {
-        for line in ["logs S", "rm 2 S", "del S", "weight S", "simulate rm S", "logs -f S"] {
+        for line in
+            ["logs S", "rm 2 S", "del S", "weight S", "simulate rm S", "logs -f S", "drain S", "restart S"]
+        {
             assert_eq!(words(line), ["Server-1", "Server-2"], "{line}");
         }
         assert_eq!(words("rm 2 Server-1 "), ["Server-2", "s4"]);

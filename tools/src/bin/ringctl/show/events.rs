@@ -3,7 +3,7 @@
 use anstyle::Style;
 use ringkeeper_tools::client::{Event, Events};
 
-use super::{BAD, CHANGING, FAINT, GOOD, one_line, styled, tame};
+use super::{BAD, CHANGING, DRAINED, FAINT, GOOD, one_line, styled, tame};
 use crate::args::{Format, Options};
 
 /// The width that names are given where lines come one by one.
@@ -41,9 +41,10 @@ fn line(event: &Event, width: usize) -> String {
 
 fn of_kind(kind: &str) -> Style {
     match kind {
-        "ready" => GOOD,
-        "died" | "refused" => BAD,
-        "added" | "removed" | "reweighted" => CHANGING,
+        "ready" | "readmitted" | "restored" => GOOD,
+        "died" | "refused" | "silent" | "ejected" => BAD,
+        "added" | "removed" | "reweighted" | "restarted" => CHANGING,
+        "drained" => DRAINED,
         _ => Style::new(),
     }
 }

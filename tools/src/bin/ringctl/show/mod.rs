@@ -26,8 +26,10 @@ pub const FAINT: Style = Style::new().dimmed();
 pub const GOOD: Style = colour(AnsiColor::Green);
 /// What is wrong.
 pub const BAD: Style = colour(AnsiColor::Red).bold();
-/// What is on its way.
+/// What is on its way: it comes or goes.
 pub const CHANGING: Style = colour(AnsiColor::Yellow);
+/// What an operator took out.
+pub const DRAINED: Style = colour(AnsiColor::Blue);
 
 const fn colour(colour: AnsiColor) -> Style {
     Style::new().fg_color(Some(Color::Ansi(colour)))
@@ -79,12 +81,13 @@ pub fn tame(line: &str) -> String {
     console::strip_ansi_codes(line).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// How a replica in this state is shown.
+/// How a replica in this state is shown, in the colours of HAProxy's statistics page: yellow is also who is on its way
+/// down, such as one that is ejected or leaves.
 pub fn of_state(state: &str) -> Style {
     match state {
         "ready" => GOOD,
         "down" | "crash-looping" => BAD,
-        "leaving" => FAINT,
+        "drained" => DRAINED,
         _ => CHANGING,
     }
 }

@@ -68,8 +68,11 @@ fn names(standing: &Standing) -> String {
 
 fn summary(standing: &Standing) -> String {
     let desired = standing.pool.replicas.iter().filter(|replica| !replica.is_leaving());
-    let (ready, all) = (desired.clone().filter(|replica| replica.is_ready()).count(), desired.count());
+    let (ready, all) =
+        (desired.clone().filter(|replica| replica.is_ready()).count(), desired.clone().count());
     let mut parts = vec![format!("{ready} of {all} ready")];
+    let drained = desired.filter(|replica| replica.drained == Some(true)).count();
+    parts.extend((drained > 0).then(|| format!("{drained} drained")));
     let rates: Vec<f64> = standing.derived.iter().filter_map(|derived| derived.requests_per_second).collect();
     if !rates.is_empty() {
         parts.push(format!("{:.0} requests/s", rates.iter().sum::<f64>()));
@@ -144,7 +147,8 @@ fn row(replica: &Replica, derived: &Derived, now: SystemTime, name: usize) -> Ve
 
 /// Why a replica is not as it should be, and the last that was heard of it.
 fn wrong(replica: &Replica) -> Vec<String> {
-    let exit = replica.last_exit.as_ref().filter(|_| !replica.is_ready() && !replica.is_leaving());
+    let well = replica.serves() || replica.is_leaving() || replica.state == "drained";
+    let exit = replica.last_exit.as_ref().filter(|_| !well);
     let why = replica.reason.as_ref().or(exit.map(|exit| &exit.reason));
     let Some(why) = why.filter(|_| !replica.is_ready()) else { return Vec::new() };
     let said = format!("{} is {}: {}", replica.name, replica.state, tame(why));
@@ -207,6 +211,19 @@ mod tests {
             text.ends_with("\n\nServer-2 is crash-looping: exited with code 1\n  two\n  three\n  four"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn who_is_drained_is_counted_and_not_blamed_and_who_is_ejected_says_why() {
+        let standing = standing(&["ready", "drained", "ejected"], |replica| {
+            replica.drained = Some(replica.state == "drained");
+            replica.last_exit = Some(Exit { reason: "exited with code 1".into(), ..Exit::default() });
+            replica.reason = (replica.state == "ejected").then(|| "5 requests in a row failed".into());
+        });
+        let text = text(&standing, None);
+        assert!(text.starts_with("1 of 3 ready, 1 drained  "), "{text}");
+        assert!(text.ends_with("\n\nServer-3 is ejected: 5 requests in a row failed"), "{text}");
+        assert!(!text.contains("exited with"), "{text}");
     }
 
     #[test]
