@@ -183,7 +183,7 @@ async fn all_attempts_together_have_the_time_of_one_response() {
 fn process_of(balancer: &Balancer, number: u64) -> Pid {
     let parent = balancer.pid().as_raw_nonzero().to_string();
     let wanted = format!("SERVER_ID={number}");
-    let processes = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+    let processes = std::fs::read_dir("/proc").expect("processes are listed").flatten().filter_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
         let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
         let is_child = stat.rsplit(')').next()?.split_whitespace().nth(1)? == parent;
@@ -191,7 +191,7 @@ fn process_of(balancer: &Balancer, number: u64) -> Pid {
         let plays = environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes());
         (is_child && plays).then_some(pid)
     });
-    Pid::from_raw(processes.last().expect("its process")).unwrap()
+    Pid::from_raw(processes.last().expect("its process")).expect("not 0")
 }
 
 #[tokio::test]
