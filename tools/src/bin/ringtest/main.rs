@@ -1,9 +1,10 @@
-//! The tester: of a running balancer, of one of its own, and of the ring alone.
+//! The tester: of a running balancer, of one of its own, of one beside its peers, and of the ring alone.
 
 mod analyze;
 mod bench;
 mod compare;
 mod demand;
+mod generator;
 mod picture;
 mod ring;
 mod run;
@@ -33,8 +34,13 @@ enum Command {
     Analyze(analyze::AnalyzeArgs),
     Ring(ring::RingArgs),
     Compare(compare::CompareArgs),
-    #[command(hide = true)]
     Bench(bench::BenchArgs),
+    #[command(hide = true)]
+    Generator(generator::GeneratorArgs),
+    #[command(hide = true)]
+    Relay(bench::relay::RelayArgs),
+    #[command(hide = true)]
+    Origins(bench::origins::OriginsArgs),
 }
 
 /// One thread: what it tests has the others.
@@ -47,6 +53,9 @@ async fn main() -> ExitCode {
         Command::Ring(args) => ring::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Bench(args) => bench::run(args).await,
+        Command::Generator(args) => generator::run(args).await,
+        Command::Relay(args) => bench::relay::run(args).await,
+        Command::Origins(args) => bench::origins::run(args).await,
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
