@@ -48,13 +48,13 @@ impl Groups {
         let area = Area { x: page.x + room, y: page.y + 12.0, width: page.width - room, height: HEIGHT };
         frame::vertical(&mut canvas, area, &scale, true);
         frame::vertical_title(&mut canvas, area, room, &self.axis);
+        let level = frame::height_of(area, &scale, self.level);
+        canvas.line((area.x, level), (area.right(), level), Ink::Muted, 1.5, "5 4");
         let band = area.width / self.groups.len().max(1) as f64;
         for (index, group) in self.groups.iter().enumerate() {
             let place = Area { x: area.x + band * index as f64, width: band, ..area };
             self.group(&mut canvas, place, &scale, group);
         }
-        let level = frame::height_of(area, &scale, self.level);
-        canvas.line((area.x, level), (area.right(), level), Ink::Muted, 1.5, "5 4");
         canvas.line((area.x, area.bottom()), (area.right(), area.bottom()), Ink::Muted, 1.0, "");
         let middle = |index: usize| area.x + band * (index as f64 + 0.5);
         let labels: Vec<(f64, String)> = self
@@ -79,6 +79,8 @@ impl Groups {
             canvas.rect(bar, *ink, 1.5);
             let text = format!("{value:.2}");
             if letters.width(&text) + 2.0 <= width {
+                let behind = Area { x, y: top - 14.0, width, height: 12.0 }; // the level does not cross it out
+                canvas.rect(behind, Ink::Page, 0.0);
                 canvas.text((x + width / 2.0, top - 5.0), &text, letters);
             }
         }

@@ -36,6 +36,12 @@ pub struct Circumstances {
     pub seconds: f64,
 }
 
+impl Circumstances {
+    fn rounds(&self) -> String {
+        if self.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", self.rounds) }
+    }
+}
+
 /// Everything, as JSON.
 #[derive(Serialize)]
 struct Whole<'a> {
@@ -64,13 +70,14 @@ pub fn keep(folder: &mut Folder, circumstances: &Circumstances, results: &Result
     folder.file("bench.md", page(circumstances, results))
 }
 
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 11] = [
     "WORKLOAD",
     "SUBJECT",
     "CPU µs",
     "/HAPROXY",
     "FULL: REQ/S",
     "CPU µs FULL",
+    "/HAPROXY FULL",
     "p50 ms",
     "p99 ms",
     "p99.9 ms",
@@ -93,14 +100,16 @@ pub fn text(results: &Results) -> String {
 
 fn cells(row: &Row) -> Vec<String> {
     let Row { numbers, .. } = row;
+    let ratio = |ratio: Option<f64>| ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
     let least = if numbers.core_busy_full < FULL { "≥ " } else { "" };
     vec![
         row.workload.to_owned(),
         row.subject.title().to_owned(),
         format!("{:.1}", numbers.cpu_us),
-        row.cpu_over_haproxy.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
+        ratio(row.cpu_over_haproxy),
         format!("{least}{}", number(numbers.requests_per_second.round())),
         format!("{:.1}", numbers.cpu_us_full),
+        ratio(row.cpu_full_over_haproxy),
         format!("{:.2}", numbers.p50_ms),
         format!("{:.2}", numbers.p99_ms),
         format!("{:.2}", numbers.p999_ms),
@@ -111,9 +120,10 @@ fn cells(row: &Row) -> Vec<String> {
 fn page(circumstances: &Circumstances, results: &Results) -> String {
     let mut page = String::from("# Beside its peers\n\n");
     let mut line = |text: &str| writeln!(page, "{text}").expect("a text");
-    let Circumstances { machine, versions, rounds, seconds } = circumstances;
+    let Circumstances { machine, versions, seconds, .. } = circumstances;
+    let rounds = circumstances.rounds();
     line(&format!(
-        "Written by `ringtest bench`: {rounds} rounds in which every subject had its turn at every workload, {seconds} s \
+        "Written by `ringtest bench`: {rounds} in which every subject had its turn at every workload, {seconds} s \
          each; medians. One thread each on one core, the load and the three origins on another; {machine}. {}.\n",
         versions.join("; ")
     ));
@@ -152,7 +162,7 @@ fn chart(circumstances: &Circumstances, results: &Results) -> Canvas {
                 "Processor time for each request over that of {}, one thread on one core, at the same rate for all.",
                 base.title()
             ),
-            source: format!("ringtest bench, {} rounds, {}", circumstances.rounds, circumstances.machine),
+            source: format!("ringtest bench, {}, {}", circumstances.rounds(), circumstances.machine),
         },
         axis: format!("times {}", base.title()),
         series: subjects.iter().map(|subject| (subject.title().to_owned(), ink(*subject))).collect(),
@@ -179,6 +189,7 @@ fn numbers(rows: &[Row]) -> String {
         "cpu_us",
         "cpu_over_haproxy",
         "cpu_us_full",
+        "cpu_full_over_haproxy",
         "requests_per_second",
         "core_busy_full",
         "p50_ms",
@@ -191,8 +202,9 @@ fn numbers(rows: &[Row]) -> String {
         let numbers = &row.numbers;
         let mut line = vec![row.workload.to_owned(), row.subject.word().to_owned()];
         line.extend([format!("{:.1}", row.rate), format!("{:.3}", numbers.cpu_us)]);
-        line.push(row.cpu_over_haproxy.map_or(String::new(), |ratio| format!("{ratio:.4}")));
-        line.extend([numbers.cpu_us_full, numbers.requests_per_second].map(|value| format!("{value:.3}")));
+        let ratio = |ratio: Option<f64>| ratio.map_or(String::new(), |ratio| format!("{ratio:.4}"));
+        line.extend([ratio(row.cpu_over_haproxy), format!("{:.3}", numbers.cpu_us_full)]);
+        line.extend([ratio(row.cpu_full_over_haproxy), format!("{:.1}", numbers.requests_per_second)]);
         line.push(format!("{:.3}", numbers.core_busy_full));
         let rest = [numbers.p50_ms, numbers.p99_ms, numbers.p999_ms, numbers.rss_mib];
         line.extend(rest.map(|value| format!("{value:.3}")));

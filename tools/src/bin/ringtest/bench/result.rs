@@ -63,6 +63,8 @@ pub struct Row {
     pub numbers: Numbers,
     /// `cpu_us` over HAProxy's.
     pub cpu_over_haproxy: Option<f64>,
+    /// `cpu_us_full` over HAProxy's.
+    pub cpu_full_over_haproxy: Option<f64>,
 }
 
 /// What was measured, and at which rates.
@@ -128,8 +130,11 @@ impl Results {
             rss_mib: middle(|numbers| numbers.rss_mib),
             failed: all.iter().map(|numbers| numbers.failed).sum(),
         };
-        let cpu_over_haproxy = self.ratio(workload, (subject, Subject::HaProxy), |numbers| numbers.cpu_us);
-        (!all.is_empty()).then_some(Row { workload, subject, rate, numbers, cpu_over_haproxy })
+        let over = |part: Part| self.ratio(workload, (subject, Subject::HaProxy), part);
+        let cpu_over_haproxy = over(|numbers| numbers.cpu_us);
+        let cpu_full_over_haproxy = over(|numbers| numbers.cpu_us_full);
+        let row = Row { workload, subject, rate, numbers, cpu_over_haproxy, cpu_full_over_haproxy };
+        (!all.is_empty()).then_some(row)
     }
 
     fn of(&self, workload: &str, subject: Subject) -> impl Iterator<Item = &Sample> {
@@ -157,8 +162,10 @@ impl Results {
         let cpu: Part = |numbers| numbers.cpu_us;
         let (haproxy, nginx) = (over(Subject::HaProxy, cpu), over(Subject::Nginx, cpu));
         let relay = self.ratio(FLOOR, (Subject::Ringkeeper, Subject::Relay), cpu);
+        let full = over(Subject::HaProxy, |numbers| numbers.cpu_us_full);
         let values = [
             mean_of_ratios(&haproxy),
+            mean_of_ratios(&full),
             most(&haproxy),
             most(&nginx),
             relay,
@@ -170,9 +177,10 @@ impl Results {
     }
 }
 
-/// The names of the measures: the first is a mean over the workloads, of the others it is the worst that counts.
-const NAMES: [&str; 6] = [
+/// The names of the measures: the first two are means over the workloads, of the others it is the worst that counts.
+const NAMES: [&str; 7] = [
     "cpu_over_haproxy",
+    "cpu_full_over_haproxy",
     "cpu_over_haproxy_most",
     "cpu_over_nginx_most",
     "cpu_over_relay",
@@ -240,11 +248,16 @@ mod tests {
     fn demands_are_about_the_peers_that_were_there() {
         let measures = results().measures();
         let found: Vec<&str> = measures.iter().map(|measure| measure.name.as_str()).collect();
-        let wanted =
-            ["cpu_over_haproxy", "cpu_over_haproxy_most", "p99_over_haproxy_most", "rss_over_haproxy_most"];
+        let wanted = [
+            "cpu_over_haproxy",
+            "cpu_full_over_haproxy",
+            "cpu_over_haproxy_most",
+            "p99_over_haproxy_most",
+            "rss_over_haproxy_most",
+        ];
         assert_eq!(found, wanted);
         assert!(
-            (measures[0].value - 0.4_f64.sqrt()).abs() < 1e-9 && measures[1].value == 0.8,
+            (measures[0].value - 0.4_f64.sqrt()).abs() < 1e-9 && measures[2].value == 0.8,
             "{measures:?}"
         );
         assert!(workload::ALL.iter().any(|workload| workload.name == FLOOR));

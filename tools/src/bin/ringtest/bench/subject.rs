@@ -235,7 +235,9 @@ fn installed(name: &str) -> Option<PathBuf> {
 fn said(program: &Path, option: &str) -> String {
     let Ok(output) = Command::new(program).arg(option).output() else { return String::new() };
     let text = [output.stdout, output.stderr].concat();
-    String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().next().unwrap_or_default();
+    line.split(" - http").next().unwrap_or_default().trim().to_owned()
 }
 
 /// Settings of whoever runs the benchmark are not the subject's.

@@ -22,6 +22,11 @@ use super::{
 /// When an answer is given up.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the load goes on at least before the time that counts: so much, and more for each connection, since each of them
+/// wants its first request answered, over a connection to an origin that may have to be opened.
+const WARM: Duration = Duration::from_millis(100);
+const OPENING: Duration = Duration::from_micros(100);
+
 /// What the load goes on after the time that counts, so that it ends under load.
 const TAIL: Duration = Duration::from_millis(50);
 
@@ -74,7 +79,7 @@ pub async fn take(
     rate: Option<Rate>,
     time: Duration,
 ) -> anyhow::Result<Reading> {
-    let warm = (time / 4).clamp(Duration::from_millis(100), Duration::from_secs(1));
+    let warm = (time / 4).max(WARM) + OPENING * workload.connections as u32;
     let whole = warm + time + TAIL;
     let load = Load {
         base: running.base.clone(),

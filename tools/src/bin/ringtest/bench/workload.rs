@@ -1,6 +1,9 @@
 //! What the subjects are asked to carry. Pure.
 
-use ringkeeper_tools::load::{Carry, Reuse};
+use ringkeeper_tools::{
+    chart::scale::number,
+    load::{Carry, Reuse},
+};
 
 /// One kind of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub const ALL: [Workload; 7] = [
     Workload { name: "get-512", title: "GET, 512", connections: 512, ..SMALL },
     Workload { name: "get-5000", title: "GET, 5,000", connections: 5_000, ..SMALL },
     Workload { name: "large-64", title: "64 KiB, 64", path: "/large", ..SMALL },
-    Workload { name: "fresh-64", title: "connections", reuse: Reuse::Fresh, ..SMALL },
+    Workload { name: "fresh-64", title: "new connections", reuse: Reuse::Fresh, ..SMALL },
     Workload {
         name: "upload-8",
         title: "1 MiB up, 8",
@@ -60,11 +63,10 @@ impl Workload {
             (_, "/large") => "GET, answered with 64 KiB".to_owned(),
             _ => "GET, a small answer".to_owned(),
         };
+        let connections = number(self.connections as f64);
         match self.reuse {
-            Reuse::Fresh => {
-                format!("{what}, a connection for each request, {} at a time", self.connections)
-            }
-            Reuse::Kept | Reuse::Ready => format!("{what}, {} connections", self.connections),
+            Reuse::Fresh => format!("{what}, a connection for each request, {connections} at a time"),
+            Reuse::Kept | Reuse::Ready => format!("{what}, {connections} connections"),
         }
     }
 }
