@@ -255,7 +255,7 @@ fn cores(args: &BenchArgs) -> anyhow::Result<(usize, usize)> {
     let mut usable = (0..CpuSet::MAX_CPU).filter(|core| mine.is_set(*core));
     let first = usable.next().context("no core may be used")?;
     let (core, other) =
-        (args.core.unwrap_or_else(|| usable.last().unwrap_or(first)), args.other_core.unwrap_or(first));
+        (args.core.unwrap_or_else(|| usable.next_back().unwrap_or(first)), args.other_core.unwrap_or(first));
     if core == other {
         eprintln!("warning: everything is on core {core}, so the numbers say little");
     }
