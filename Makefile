@@ -10,6 +10,8 @@ PRESET     ?=
 HASH       ?=
 # The token of the control API; needed where BIND is no loopback address.
 ADMIN_TOKEN ?=
+# Arguments of `ringtest bench`, such as '--rounds 1 --time 1s --workload get-64'.
+BENCH      ?=
 # 1 takes over the replicas of a balancer whose state (a volume) is lost.
 ADOPT      ?=
 # The one fault of `make chaos`; all of them where it is empty.
@@ -27,7 +29,7 @@ settings = DEPLOYMENT='$(DEPLOYMENT)' BIND='$(BIND)' PORT='$(PORT)' ADMIN_PORT='
 HERE = $(patsubst 0.0.0.0,127.0.0.1,$(BIND))
 
 .DEFAULT_GOAL := up
-.PHONY: up stop logs client tester plots chaos build images test test-long clean help
+.PHONY: up stop logs client tester plots chaos bench build images test test-long clean help
 
 up: ## build what changed, start, wait until every replica is ready (the default)
 	@$(settings) make/engine.sh up
@@ -51,6 +53,9 @@ plots: ## the charts of the README: balancers of its own are started, loaded and
 
 chaos: ## what clients see while replicas die, freeze, misbehave, leave and join, beside HAProxy (FAULT=kill: that only)
 	@make/chaos.sh $(if $(FAULT),--fault '$(FAULT)' --no-files)
+
+bench: ## the balancer beside HAProxy, nginx and a bare relay: processor time, rates, latencies, memory (half an hour)
+	@make/bench.sh $(BENCH)
 
 build: ## the two binaries, in dist/
 	@make/binaries.sh

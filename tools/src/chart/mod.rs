@@ -1,12 +1,13 @@
 //! Charts: what they show as values, and how they look. All but `png` is pure.
 //!
 //! `style` has the colours, `font` the letters, `scale` leads from values to places, `canvas` writes SVG, `frame` has what
-//! all charts share (title, legend, axes); `bars`, `lines`, `timeline` and `heat` are the charts.
+//! all charts share (title, legend, axes); `bars`, `groups`, `lines`, `timeline` and `heat` are the charts.
 
 pub mod bars;
 pub mod canvas;
 mod font;
 mod frame;
+pub mod groups;
 pub mod heat;
 pub mod lines;
 mod png;

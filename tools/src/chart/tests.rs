@@ -6,6 +6,7 @@ use super::{
     bars::{Bar, Bars, Panel},
     canvas::Canvas,
     font,
+    groups::{Group, Groups},
     heat::{Grid, Heat},
     lines::{Lines, Series, Stroke},
     scale::Scale,
@@ -36,6 +37,22 @@ fn bars(servers: u16) -> Canvas {
     let panels =
         if servers > 10 { vec![panel("xxh3")] } else { ["quadratic", "prime", "sha256"].map(panel).into() };
     Bars { caption: caption(), axis: "requests".into(), labels: "server".into(), panels }.draw()
+}
+
+fn groups() -> Canvas {
+    let group = |index: usize| Group {
+        label: format!("workload {index}"),
+        values: (0..4).map(|series| (series != index).then_some(0.7 + 0.3 * series as f64)).collect(),
+    };
+    let series = |index: u8| (format!("subject {index}"), Ink::Series(index));
+    Groups {
+        caption: caption(),
+        axis: "times the first".into(),
+        series: (0..4).map(series).collect(),
+        level: 1.0,
+        groups: (0..7).map(group).collect(),
+    }
+    .draw()
 }
 
 fn lines() -> Canvas {
@@ -97,6 +114,7 @@ fn all() -> Vec<(&'static str, Canvas)> {
         ("bars of 3", bars(3)),
         ("bars of 6", bars(6)),
         ("bars of 100", bars(100)),
+        ("groups", groups()),
         ("lines", lines()),
         ("timeline", timeline()),
         ("heat", heat()),

@@ -1,4 +1,4 @@
-//! One kept-alive HTTP/1.1 connection, driven by whoever waits for its answer: no task of its own, so no switch between
+//! One HTTP/1.1 connection, driven by whoever waits for its answer: no task of its own, so no switch between
 //! tasks for each request, and no allocation but the server's name.
 
 use std::{io, net::SocketAddr};
@@ -45,14 +45,23 @@ impl Connection {
         Ok(Connection { stream, buffer: vec![0; BUFFER].into(), keeps: true })
     }
 
-    /// Sends the request, of which nothing is looked at, and reads the answer to its end.
-    pub async fn exchange(&mut self, request: &[u8]) -> Result<Answered, ExchangeError> {
+    /// Sends the request and the body after it, of which nothing is looked at, and reads the answer to its end.
+    pub async fn exchange(&mut self, request: &[u8], body: &[u8]) -> Result<Answered, ExchangeError> {
         if !self.keeps || self.was_closed() {
             return Err(ExchangeError::Unsent);
         }
         self.keeps = false; // until the answer is whole
         self.stream.write_all(request).await.map_err(|_| ExchangeError::Broken)?;
+        self.stream.write_all(body).await.map_err(|_| ExchangeError::Broken)?;
         self.answer().await
+    }
+
+    /// Waits until the server has closed it, as it was asked to.
+    pub async fn end(mut self) -> io::Result<()> {
+        match self.stream.read(&mut self.buffer).await? {
+            0 => Ok(()),
+            _ => Err(malformed()),
+        }
     }
 
     /// Whether the server has ended the idle connection, or said something unasked. Asks the system only where

@@ -1,4 +1,4 @@
-//! The load generator: so many requests over so many kept-alive connections, on one thread.
+//! The load generator: so many requests over so many connections, on one thread.
 //!
 //! Closed loop: each connection sends its next request when the last one was answered, as fast as the server lets it.
 //! Open loop: requests are due at a fixed rate whatever the server does, and latency counts from when a request was
@@ -50,6 +50,8 @@ pub struct Load {
     pub rate: Option<Rate>,
     /// Where a request has its id.
     pub carry: Carry,
+    /// How requests come by their connections.
+    pub reuse: Reuse,
     /// When an answer is given up.
     pub timeout: Duration,
 }
@@ -61,6 +63,19 @@ pub enum Carry {
     Query,
     /// `{"request_id": 132574}`, the assignment's.
     Body,
+    /// `?request_id=132574` of a POST with a body of so many bytes.
+    Upload(usize),
+}
+
+/// How requests come by their connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// Each connection is opened for the first request that needs it, and kept.
+    Kept,
+    /// All are opened before the first request is due, and kept.
+    Ready,
+    /// Each request has a connection of its own and asks the server to close it; its answer ends with the connection.
+    Fresh,
 }
 
 /// Requests per second, more than 0 and at most a million.
@@ -84,12 +99,19 @@ impl Rate {
     }
 }
 
+impl TryFrom<f64> for Rate {
+    type Error = RateError;
+
+    fn try_from(per_second: f64) -> Result<Self, RateError> {
+        if (1e-6..=1e6).contains(&per_second) { Ok(Rate(per_second)) } else { Err(RateError) }
+    }
+}
+
 impl FromStr for Rate {
     type Err = RateError;
 
     fn from_str(text: &str) -> Result<Self, RateError> {
-        let rate = text.parse().ok().filter(|rate| (1e-6..=1e6).contains(rate));
-        rate.map(Rate).ok_or(RateError)
+        text.parse::<f64>().map_err(|_| RateError)?.try_into()
     }
 }
 
@@ -102,14 +124,17 @@ pub async fn run(
     ids: impl Iterator<Item = u64> + 'static,
     observe: impl FnMut(&Outcome) + 'static,
 ) -> io::Result<Report> {
-    let addresses = tokio::net::lookup_host((load.base.host(), load.base.port())).await?.collect();
+    let addresses: Vec<SocketAddr> =
+        tokio::net::lookup_host((load.base.host(), load.base.port())).await?.collect();
     let connections = load.connections.clamp(1, usize::try_from(load.requests.max(1)).unwrap_or(usize::MAX));
     let alarms = (0..connections).map(|_| load.rate.map(|_| Alarm::new()).transpose());
     let alarms: Vec<Option<Alarm>> = alarms.collect::<io::Result<_>>()?;
+    let opened = open(load, &addresses, connections).await;
     let state = State { ids: Box::new(ids), sent: 0, report: Report::new(), observe: Box::new(observe) };
     let run = Rc::new(Run {
         host: load.base.authority(),
         path: load.base.path(&load.path),
+        body: if let Carry::Upload(length) = load.carry { vec![b'x'; length] } else { Vec::new() },
         load: load.clone(),
         addresses,
         start: Instant::now(),
@@ -117,13 +142,25 @@ pub async fn run(
     });
     let local = LocalSet::new();
     let mut workers = JoinSet::new();
-    for alarm in alarms {
-        workers.spawn_local_on(work(run.clone(), alarm), &local);
+    for (alarm, connection) in alarms.into_iter().zip(opened) {
+        workers.spawn_local_on(work(run.clone(), alarm, connection), &local);
     }
     local.run_until(async { while workers.join_next().await.is_some() {} }).await;
     let mut report = std::mem::replace(&mut run.state.borrow_mut().report, Report::new());
     report.elapsed = run.start.elapsed();
     Ok(report)
+}
+
+/// The connections that are there before the first request. One that can't be opened is tried again when it is needed.
+async fn open(load: &Load, addresses: &[SocketAddr], connections: usize) -> Vec<Option<Connection>> {
+    let mut opened = Vec::new();
+    for _ in 0..connections {
+        opened.push(match load.reuse {
+            Reuse::Ready => Connection::open(addresses).await.ok(),
+            Reuse::Kept | Reuse::Fresh => None,
+        });
+    }
+    opened
 }
 
 /// What the workers share; all of them are on one thread.
@@ -132,6 +169,8 @@ struct Run {
     addresses: Vec<SocketAddr>,
     host: String,
     path: String,
+    /// What follows every request.
+    body: Vec<u8>,
     start: Instant,
     /// Never borrowed across an await.
     state: RefCell<State>,
@@ -145,8 +184,7 @@ struct State {
 }
 
 /// One connection's work: turn after turn until all requests were sent.
-async fn work(run: Rc<Run>, mut alarm: Option<Alarm>) {
-    let mut connection = None;
+async fn work(run: Rc<Run>, mut alarm: Option<Alarm>, mut connection: Option<Connection>) {
     let mut request = Vec::new();
     while let Some((id, due)) = run.next() {
         if let (Some(alarm), Some(due)) = (&mut alarm, due) {
@@ -187,7 +225,7 @@ impl Run {
         connection: &mut Option<Connection>,
     ) -> Result<Answered, Failure> {
         if let Some(kept) = connection {
-            match kept.exchange(request).await {
+            match kept.exchange(request, &self.body).await {
                 Ok(answered) => return Ok(answered),
                 Err(ExchangeError::Unsent) => {}
                 Err(error) => return Err(error.into()),
@@ -195,24 +233,34 @@ impl Run {
             *connection = None;
             self.state.borrow_mut().report.reconnects += 1;
         }
-        let opened = Connection::open(&self.addresses).await.map_err(|_| Failure::Connect)?;
-        Ok(connection.insert(opened).exchange(request).await?)
+        let mut opened = Connection::open(&self.addresses).await.map_err(|_| Failure::Connect)?;
+        let answered = opened.exchange(request, &self.body).await?;
+        match self.load.reuse {
+            Reuse::Fresh => opened.end().await.map_err(|_| Failure::Broken)?,
+            Reuse::Kept | Reuse::Ready => *connection = Some(opened),
+        }
+        Ok(answered)
     }
 
     /// The request with this id, in the place of the last one.
     fn write(&self, id: u64, request: &mut Vec<u8>) {
         let Run { host, path, .. } = self;
+        let last = if self.load.reuse == Reuse::Fresh { "connection: close\r\n" } else { "" };
         request.clear();
         let written = match self.load.carry {
             Carry::Query => {
-                write!(request, "GET {path}?request_id={id} HTTP/1.1\r\nhost: {host}\r\n\r\n")
+                write!(request, "GET {path}?request_id={id} HTTP/1.1\r\nhost: {host}\r\n{last}\r\n")
             }
+            Carry::Upload(length) => write!(
+                request,
+                "POST {path}?request_id={id} HTTP/1.1\r\nhost: {host}\r\n{last}content-length: {length}\r\n\r\n"
+            ),
             Carry::Body => {
                 let (body, kind) = (format!(r#"{{"request_id": {id}}}"#), "content-type: application/json");
                 let length = body.len();
                 write!(
                     request,
-                    "GET {path} HTTP/1.1\r\nhost: {host}\r\n{kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+                    "GET {path} HTTP/1.1\r\nhost: {host}\r\n{last}{kind}\r\ncontent-length: {length}\r\n\r\n{body}"
                 )
             }
         };

@@ -131,7 +131,7 @@ impl Run {
                 Some(kept) => (kept, false),
                 None => (Connection::open(&self.addresses).await.map_err(|_| Failure::Connect)?, true),
             };
-            match connection.exchange(request).await {
+            match connection.exchange(request, b"").await {
                 Ok(answered) => {
                     self.idle.borrow_mut().push(connection);
                     return Ok(answered);

@@ -66,7 +66,8 @@ async fn origin(answer: Answer) -> Load {
         }
     });
     let (path, timeout) = ("/home".to_owned(), Duration::from_secs(10));
-    Load { base, path, requests: 500, connections: 8, rate: None, carry: Carry::Query, timeout }
+    let (carry, reuse) = (Carry::Query, Reuse::Kept);
+    Load { base, path, requests: 500, connections: 8, rate: None, carry, reuse, timeout }
 }
 
 async fn report(load: &Load) -> Report {
@@ -86,6 +87,67 @@ async fn every_id_is_sent_once_and_counted_for_the_server_that_answered() {
             assert_eq!(*count, expected as u64);
         }
     }
+}
+
+#[tokio::test]
+async fn a_body_of_the_size_that_was_asked_for_follows_its_head() {
+    const LENGTH: usize = 100_000;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let uploading = Load { base, requests: 1, carry: Carry::Upload(LENGTH), ..origin(hello).await };
+    let served = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut read, mut head) = (Vec::new(), None);
+        while head.is_none_or(|head| read.len() < head + LENGTH) {
+            stream.read_buf(&mut read).await.unwrap();
+            head = read.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
+        }
+        stream.write_all(whole(200, "", "").as_bytes()).await.unwrap();
+        (String::from_utf8(read[..head.unwrap()].to_vec()).unwrap(), read.len() - head.unwrap())
+    };
+    let (report, (head, length)) = tokio::join!(report(&uploading), served);
+    assert!(head.starts_with("POST /home?request_id=830450 ") && head.contains("content-length: 100000\r\n"));
+    assert_eq!((length, report.succeeded()), (LENGTH, 1));
+}
+
+#[tokio::test]
+async fn each_request_may_have_a_connection_of_its_own_which_the_server_is_asked_to_close() {
+    let load = origin(|number, request| {
+        assert!(number == 0 && request.contains("connection: close\r\n"));
+        match hello(number, request) {
+            Reply::With(_, body) => Reply::Last { said: true, body },
+            reply => reply,
+        }
+    });
+    let report = report(&Load { reuse: Reuse::Fresh, ..load.await }).await;
+    assert_eq!(
+        (report.succeeded(), report.failed(), report.reconnects),
+        (500, 0, 0),
+        "{:?}",
+        report.failures
+    );
+}
+
+#[tokio::test]
+async fn connections_may_be_there_before_the_first_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let load = Load { base, reuse: Reuse::Ready, connections: 8, ..origin(hello).await };
+    let served = async {
+        let mut streams = Vec::new();
+        for _ in 0..8 {
+            streams.push(listener.accept().await.unwrap().0);
+        }
+        let served = streams.into_iter().map(|stream| serve(stream, hello));
+        futures_util::future::join_all(served).await
+    };
+    let (report, _) = tokio::join!(report(&load), served);
+    assert_eq!(
+        (report.succeeded(), report.failed(), report.reconnects),
+        (500, 0, 0),
+        "{:?}",
+        report.failures
+    );
 }
 
 #[tokio::test]
@@ -118,9 +180,9 @@ async fn a_request_that_finds_its_connection_closed_is_handed_back_unsent() {
     let address = format!("{}:{}", load.base.host(), load.base.port()).parse().unwrap();
     let request = b"GET /home?request_id=123456 HTTP/1.1\r\nhost: h\r\n\r\n";
     let mut connection = Connection::open(&[address]).await.unwrap();
-    assert!(connection.exchange(request).await.is_ok());
+    assert!(connection.exchange(request, b"").await.is_ok());
     tokio::time::timeout(Duration::from_secs(10), connection.closed()).await.expect("the server closes it");
-    assert!(matches!(connection.exchange(request).await, Err(ExchangeError::Unsent)));
+    assert!(matches!(connection.exchange(request, b"").await, Err(ExchangeError::Unsent)));
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
-//! The tester: of a running balancer, of one of its own, and of the ring alone.
+//! The tester: of a running balancer, of one of its own, of one beside its peers, and of the ring alone.
 
 mod analyze;
 mod bench;
 mod chaos;
 mod compare;
 mod demand;
+mod generator;
 mod origin;
 mod own;
 mod picture;
@@ -37,11 +38,16 @@ enum Command {
     Chaos(chaos::ChaosArgs),
     Ring(ring::RingArgs),
     Compare(compare::CompareArgs),
-    #[command(hide = true)]
     Bench(bench::BenchArgs),
     /// Be a replica of the chaos
     #[command(hide = true)]
     Origin,
+    #[command(hide = true)]
+    Generator(generator::GeneratorArgs),
+    #[command(hide = true)]
+    Relay(bench::relay::RelayArgs),
+    #[command(hide = true)]
+    Origins(bench::origins::OriginsArgs),
 }
 
 /// One thread: what it tests has the others.
@@ -56,6 +62,9 @@ async fn main() -> ExitCode {
         Command::Compare(args) => compare::run(args),
         Command::Bench(args) => bench::run(args).await,
         Command::Origin => origin::run().await,
+        Command::Generator(args) => generator::run(args).await,
+        Command::Relay(args) => bench::relay::run(args).await,
+        Command::Origins(args) => bench::origins::run(args).await,
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -15,7 +15,7 @@ use ringkeeper_tools::{
     folder::Folder,
     forecast::Forecast,
     ids::Ids,
-    load::{self, Carry, Load, Outcome, Rate},
+    load::{self, Carry, Load, Outcome, Rate, Reuse},
     progress::Progress,
 };
 
@@ -142,6 +142,7 @@ impl RunArgs {
             connections: self.connections.into(),
             rate: self.rate,
             carry: if self.as_body { Carry::Body } else { Carry::Query },
+            reuse: Reuse::Kept,
             timeout: self.timeout,
         }
     }

@@ -10,7 +10,7 @@ use anyhow::Context;
 use ringkeeper_tools::{
     client::{Client, Replica},
     ids::Ids,
-    load::{self, Carry, Load, Outcome, Rate},
+    load::{self, Carry, Load, Outcome, Rate, Reuse},
     subject::{Settings, Subject},
     target::{Blow, Target},
 };
@@ -92,6 +92,7 @@ pub async fn watch(settings: &Settings, blow: Blow, args: &AnalyzeArgs) -> anyho
         connections: CONNECTIONS,
         rate: Some(rate),
         carry: Carry::Query,
+        reuse: Reuse::Kept,
         timeout: PATIENCE,
     };
     let outcomes = Rc::new(RefCell::new(Vec::new()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringkeeper_tools::{
     forecast::Forecast,
     ids::Ids,
-    load::{self, Carry, Load, Outcome},
+    load::{self, Carry, Load, Outcome, Reuse},
     progress::Progress,
     stats,
     subject::{Settings, Subject},
@@ -76,6 +76,7 @@ async fn count(subject: &mut Subject, hash: &str, servers: u16, args: &AnalyzeAr
         connections: args.connections.into(),
         rate: None,
         carry: Carry::Query,
+        reuse: Reuse::Kept,
         timeout: Duration::from_secs(10),
     };
     let mut progress = Progress::new(load.requests);

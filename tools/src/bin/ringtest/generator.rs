@@ -1,4 +1,4 @@
-//! `ringtest bench`: how fast the load generator itself is, beside wrk where that is installed. Both run on one core, turn
+//! `ringtest generator`: how fast the load generator itself is, beside wrk where that is installed. Both run on one core, turn
 //! by turn, against one origin that is kept on another.
 
 use std::{
@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use ringkeeper_tools::{
     base::Base,
     ids::Ids,
-    load::{self, Carry, Load},
+    load::{self, Carry, Load, Reuse},
     stats, table,
 };
 use rustix::{
@@ -25,7 +25,7 @@ const WANTED: f64 = 0.7;
 
 /// Measure the load generator, beside wrk if that is installed
 #[derive(clap::Args, Clone, Debug)]
-pub struct BenchArgs {
+pub struct GeneratorArgs {
     /// An origin that is running already, to be kept off the generators' core by you [default: ringkeeper-server]
     #[arg(long, value_name = "URL")]
     url: Option<Base>,
@@ -59,7 +59,7 @@ struct Round {
 }
 
 /// Whether the generator is fast enough, or there is nothing to compare it with.
-pub async fn run(args: BenchArgs) -> anyhow::Result<bool> {
+pub async fn run(args: GeneratorArgs) -> anyhow::Result<bool> {
     let origin = if args.url.is_none() { Some(Origin::start(args.origin_core)?) } else { None };
     let base = match (&args.url, &origin) {
         (Some(base), _) => base.clone(),
@@ -106,7 +106,7 @@ fn report(ours: &[Round], theirs: &[Round]) -> bool {
     part >= WANTED
 }
 
-async fn by_us(args: &BenchArgs, base: &Base, requests: u64) -> anyhow::Result<Round> {
+async fn by_us(args: &GeneratorArgs, base: &Base, requests: u64) -> anyhow::Result<Round> {
     let load = Load {
         base: base.clone(),
         path: args.path.clone(),
@@ -114,6 +114,7 @@ async fn by_us(args: &BenchArgs, base: &Base, requests: u64) -> anyhow::Result<R
         connections: args.connections,
         rate: None,
         carry: Carry::Query,
+        reuse: Reuse::Kept,
         timeout: Duration::from_secs(10),
     };
     let before = cpu_seconds()?.0;
@@ -125,7 +126,7 @@ async fn by_us(args: &BenchArgs, base: &Base, requests: u64) -> anyhow::Result<R
     Ok(Round { requests: requests as f64, per_second: report.per_second(), cpu })
 }
 
-fn by_wrk(args: &BenchArgs, base: &Base) -> anyhow::Result<Round> {
+fn by_wrk(args: &GeneratorArgs, base: &Base) -> anyhow::Result<Round> {
     let before = cpu_seconds()?.1;
     let output = Command::new("wrk")
         .args(["-t1", "-c", &args.connections.to_string(), "-d", &format!("{}s", args.time.as_secs().max(1))])

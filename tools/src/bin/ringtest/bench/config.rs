@@ -1,0 +1,108 @@
+//! How HAProxy and nginx are told to do what Ringkeeper does: one thread, consistent hashing of the parameter `request_id`
+//! over the origins, connections kept alive on both sides and taken from a common pool. Nothing is logged, no header is
+//! added, bodies stream; where a default would make one of them close connections or swap to disk it is raised. Pure.
+
+use std::{fmt::Write, net::SocketAddr, path::Path};
+
+use super::listen::BACKLOG;
+
+/// Connections of clients that either may have: as many as a workload has at most, and some. Origins may have as many.
+const MOST: usize = 6_000;
+
+/// A configuration of HAProxy.
+pub fn haproxy(port: u16, origins: &[SocketAddr]) -> String {
+    let mut text = format!(
+        "global
+    nbthread 1
+    maxconn {MOST}
+defaults
+    mode http
+    maxconn {MOST}
+    backlog {BACKLOG}
+    timeout connect 1s
+    timeout client 60s
+    timeout server 60s
+    timeout http-keep-alive 60s
+    timeout http-request 10s
+    retries 3
+    option redispatch
+frontend bench
+    bind 127.0.0.1:{port}
+    default_backend origins
+backend origins
+    balance url_param request_id
+    hash-type consistent djb2 avalanche
+    http-reuse always
+    default-server check inter 1s fall 3
+"
+    );
+    for (origin, number) in origins.iter().zip(1..) {
+        writeln!(text, "    server origin-{number} {origin}").expect("a text");
+    }
+    text
+}
+
+/// A configuration of nginx, which keeps its files in `home`. As root its worker has to be told to stay that, or it could
+/// not write there.
+pub fn nginx(port: u16, origins: &[SocketAddr], home: &Path, root: bool) -> String {
+    let user = if root { "user root;\n" } else { "" };
+    let home = home.display();
+    let mut text = format!(
+        "{user}worker_processes 1;
+worker_rlimit_nofile {};
+daemon off;
+pid {home}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections {}; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    client_max_body_size 0;
+    client_body_temp_path {home}/client;
+    proxy_temp_path {home}/proxy;
+    fastcgi_temp_path {home}/fastcgi;
+    uwsgi_temp_path {home}/uwsgi;
+    scgi_temp_path {home}/scgi;
+    upstream origins {{
+        hash $arg_request_id consistent;
+        keepalive {MOST};
+        keepalive_requests 1000000000;
+",
+        2 * MOST + 200,
+        2 * MOST
+    );
+    for origin in origins {
+        writeln!(text, "        server {origin};").expect("a text");
+    }
+    let server = format!(
+        "    }}
+    server {{
+        listen 127.0.0.1:{port} backlog={BACKLOG};
+        location / {{
+            proxy_pass http://origins;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_request_buffering off;
+        }}
+    }}
+}}
+"
+    );
+    text + &server
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_origin_is_named_and_brackets_are_closed() {
+        let origins = [81, 82, 83].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let (haproxy, nginx) = (haproxy(9, &origins), nginx(9, &origins, Path::new("/somewhere"), true));
+        for number in 1..=3 {
+            assert!(haproxy.contains(&format!("server origin-{number} 127.0.0.1:8{number}\n")), "{haproxy}");
+            assert!(nginx.contains(&format!("server 127.0.0.1:8{number};\n")), "{nginx}");
+        }
+        assert_eq!(nginx.matches('{').count(), nginx.matches('}').count());
+    }
+}

@@ -1,0 +1,279 @@
+//! `ringtest bench`: Ringkeeper beside HAProxy, nginx and a bare TCP relay.
+//!
+//! Each subject is one thread on one core, with all its processes and threads kept to that; the load generator and three
+//! origins have another core to themselves. All hash the parameter `request_id` over the same origins; the relay, which
+//! sees no requests, gives each connection to one of them. `config` has what the peers are told: of their own they would
+//! log, and do more, so nothing but what this comparison needs is on.
+//!
+//! In a round every subject has its turn at every workload, started anew, so that no workload sees the memory of another;
+//! who begins changes from round to round. A turn has two parts. A closed loop, as fast as answers come, shows requests per
+//! second, and memory under that load. Where the subject's core was not busy all the time, what is beside it was the limit,
+//! and the number only says "at least". An open loop shows processor time and latencies: a fixed rate, the same for all
+//! subjects, 60 % of what the slowest of them reached in first closed loops. Comparing these in closed loops would be
+//! unfair: whoever is faster gets more requests, in larger batches, and its latency is that of the queue it was sent.
+//! Latency counts from when a request was due. The generator shares a core with the origins, which adds to every latency
+//! and to everyone's alike; and the subject's answers wait for that core too. So latencies are good to compare, and say
+//! little about any machine alone.
+//!
+//! Processor time is the scheduler's, of the subject's whole process group, from a look after the warm-up to a look under
+//! load at the end. Medians of the rounds count; `result` says how ratios are made.
+
+mod config;
+mod listen;
+pub mod origins;
+mod program;
+pub mod relay;
+mod report;
+mod result;
+mod subject;
+mod turn;
+mod usage;
+mod workload;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::{Context, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use ringkeeper_tools::{assertion::Assertion, folder::Folder, load::Rate};
+use rustix::{
+    process::{Resource, getrlimit},
+    thread::{CpuSet, sched_getaffinity},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::{
+    report::Circumstances,
+    result::{Numbers, Results, Sample},
+    subject::{Candidate, Subject},
+    workload::Workload,
+};
+use super::{demand, run::print};
+
+/// How many origins there are.
+const ORIGINS: usize = 3;
+
+/// The part of the slowest subject's full rate that all are compared at.
+const STEADY: f64 = 0.6;
+
+/// The longest that the search for that rate looks at a subject, and how often: the best look counts, since what disturbs
+/// one only makes it slower.
+const SEARCH: Duration = Duration::from_millis(500);
+const SEARCHES: usize = 3;
+
+/// Files that a process needs beside those of its connections.
+const SPARE_FILES: u64 = 200;
+
+/// Put the balancer beside HAProxy, nginx and a bare TCP relay: processor time, rates, latencies, memory
+#[derive(clap::Args, Clone, Debug)]
+pub struct BenchArgs {
+    /// How many turns each subject has at each workload
+    #[arg(long, value_name = "R", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// How long each of the two parts of a turn is
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "2s")]
+    time: Duration,
+    /// Only these workloads: get-8, get-64, get-512, get-5000, large-64, fresh-64, upload-8 [default: all]
+    #[arg(long = "workload", value_name = "NAME,…", value_delimiter = ',', value_parser = Workload::named)]
+    workloads: Vec<Workload>,
+    /// Only these subjects: ringkeeper, haproxy, nginx, relay [default: all that are installed]
+    #[arg(long = "subject", value_name = "NAME,…", value_delimiter = ',', value_parser = Subject::named)]
+    subjects: Vec<Subject>,
+    /// The core of the subjects [default: the last that may be used]
+    #[arg(long, value_name = "CPU")]
+    core: Option<usize>,
+    /// The core of the load and the origins; best no hardware thread of the same one [default: the first]
+    #[arg(long, value_name = "CPU")]
+    other_core: Option<usize>,
+    /// The balancer's program [default: ringkeeper beside this program]
+    #[arg(long, value_name = "FILE")]
+    ringkeeper: Option<PathBuf>,
+    /// Fail unless this holds, such as 'cpu_over_haproxy<=0.9'; may be given again
+    #[arg(long = "assert", value_name = "ASSERTION")]
+    assertions: Vec<Assertion>,
+    /// Print JSON in place of a table
+    #[arg(long)]
+    json: bool,
+    /// Where the page, the chart (SVG, PNG), the CSV and the JSON go
+    #[arg(long, value_name = "DIR", default_value = "plots")]
+    out: PathBuf,
+    /// Write no files
+    #[arg(long)]
+    no_files: bool,
+}
+
+/// Whether what was asserted holds, as far as the peers it is about are installed.
+pub async fn run(args: BenchArgs) -> anyhow::Result<bool> {
+    demand::known(&args.assertions, &result::names())?;
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (circumstances, results) = tokio::select! {
+        measured = measure(&args) => measured?,
+        _ = interrupt.recv() => bail!("interrupted; what was started has ended"),
+        _ = terminate.recv() => bail!("terminated; what was started has ended"),
+    };
+    print(&if args.json { report::json(&circumstances, &results)? } else { report::text(&results) })?;
+    if !args.no_files {
+        let mut folder = Folder::new(&args.out);
+        report::keep(&mut folder, &circumstances, &results)?;
+        if !args.json {
+            print(&format!("\nin {}: {}", folder.path().display(), folder.written().join(" ")))?;
+        }
+    }
+    let present = results.measures();
+    let about: Vec<Assertion> =
+        args.assertions.iter().filter(|assertion| assertion.fits(&present).is_ok()).cloned().collect();
+    Ok(demand::hold(&about, &present, "")?)
+}
+
+async fn measure(args: &BenchArgs) -> anyhow::Result<(Circumstances, Results)> {
+    let (workloads, candidates) = (workloads(args), candidates(args)?);
+    let (core, other) = cores(args)?;
+    program::keep_to(other)?;
+    let (_origins, addresses) = subject::origins(ORIGINS, other).await?;
+    let bench = Bench {
+        time: args.time,
+        core,
+        addresses,
+        bar: progress(workloads.len() * candidates.len() * (1 + usize::from(args.rounds))),
+        candidates,
+    };
+    let mut results = Results::new(bench.rates(&workloads).await?);
+    for round in 1..=args.rounds.into() {
+        bench.round(round, &mut results).await?;
+    }
+    bench.bar.finish_and_clear();
+    let circumstances = Circumstances {
+        machine: machine(),
+        versions: bench.candidates.iter().map(|candidate| candidate.version.clone()).collect(),
+        rounds: args.rounds.into(),
+        seconds: args.time.as_secs_f64(),
+    };
+    Ok((circumstances, results))
+}
+
+/// What all turns have in common.
+struct Bench {
+    candidates: Vec<Candidate>,
+    time: Duration,
+    core: usize,
+    addresses: Vec<SocketAddr>,
+    bar: ProgressBar,
+}
+
+impl Bench {
+    /// For each workload the rate that all subjects manage.
+    async fn rates(&self, workloads: &[Workload]) -> anyhow::Result<Vec<(Workload, Rate)>> {
+        let mut rates = Vec::new();
+        for workload in workloads {
+            let mut slowest = f64::INFINITY;
+            for candidate in &self.candidates {
+                self.say("looking for a rate", candidate, workload);
+                slowest = slowest.min(context(self.full(candidate, workload).await, candidate, workload)?);
+            }
+            rates.push((*workload, Rate::try_from(slowest * STEADY)?));
+        }
+        Ok(rates)
+    }
+
+    /// How many requests per second a subject reaches.
+    async fn full(&self, candidate: &Candidate, workload: &Workload) -> anyhow::Result<f64> {
+        let running = candidate.start(&self.addresses, self.core).await?;
+        let mut best: f64 = 0.0;
+        for _ in 0..SEARCHES {
+            let reading = turn::take(&running, workload, None, self.time.min(SEARCH)).await?;
+            best = best.max(reading.per_second());
+        }
+        Ok(best)
+    }
+
+    /// Everyone's turn at everything.
+    async fn round(&self, round: usize, results: &mut Results) -> anyhow::Result<()> {
+        for (workload, rate) in results.rates().to_vec() {
+            let first = round % self.candidates.len();
+            let order = self.candidates[first..].iter().chain(&self.candidates[..first]);
+            for candidate in order {
+                self.say(&format!("round {round}"), candidate, &workload);
+                let running = candidate.start(&self.addresses, self.core).await?;
+                let full = turn::take(&running, &workload, None, self.time).await;
+                let full = context(full, candidate, &workload)?;
+                let steady = turn::take(&running, &workload, Some(rate), self.time).await;
+                let numbers = Numbers::of(&full, &context(steady, candidate, &workload)?);
+                let (workload, subject) = (workload.name, candidate.subject);
+                results.samples.push(Sample { workload, subject, round, numbers });
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&self, what: &str, candidate: &Candidate, workload: &Workload) {
+        self.bar.set_message(format!("{what}: {} at {}", candidate.subject.title(), workload.name));
+        self.bar.inc(1);
+    }
+}
+
+fn context<T>(done: anyhow::Result<T>, candidate: &Candidate, workload: &Workload) -> anyhow::Result<T> {
+    done.with_context(|| format!("{} at {}", candidate.subject.title(), workload.name))
+}
+
+/// Those that are wanted and for which there are files enough.
+fn workloads(args: &BenchArgs) -> Vec<Workload> {
+    let mut wanted = if args.workloads.is_empty() { workload::ALL.into() } else { args.workloads.clone() };
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    wanted.retain(|workload| {
+        let needed = 2 * workload.connections as u64 + SPARE_FILES;
+        if needed > files {
+            eprintln!("{} is left out: it needs {needed} open files, of {files} (ulimit -n)", workload.name);
+        }
+        needed <= files
+    });
+    wanted
+}
+
+/// Those that are wanted and installed. Of the others it is said how to come by them.
+fn candidates(args: &BenchArgs) -> anyhow::Result<Vec<Candidate>> {
+    let wanted = if args.subjects.is_empty() { Subject::ALL.into() } else { args.subjects.clone() };
+    let ringkeeper = match &args.ringkeeper {
+        Some(program) => std::path::absolute(program).context("no such path")?,
+        None => std::env::current_exe()
+            .context("this program's own place is not known")?
+            .with_file_name("ringkeeper"),
+    };
+    let mut found = Vec::new();
+    for subject in wanted {
+        match subject.find(&ringkeeper) {
+            Ok(candidate) => found.push(candidate),
+            Err(why) if subject == Subject::Ringkeeper => bail!(why),
+            Err(why) => eprintln!("{why}; it goes on without"),
+        }
+    }
+    ensure!(!found.is_empty(), "there is nobody to measure");
+    Ok(found)
+}
+
+/// The subjects' core and the other.
+fn cores(args: &BenchArgs) -> anyhow::Result<(usize, usize)> {
+    let mine = sched_getaffinity(None).context("the own cores are not known")?;
+    let mut usable = (0..CpuSet::MAX_CPU).filter(|core| mine.is_set(*core));
+    let first = usable.next().context("no core may be used")?;
+    let (core, other) =
+        (args.core.unwrap_or_else(|| usable.next_back().unwrap_or(first)), args.other_core.unwrap_or(first));
+    if core == other {
+        eprintln!("warning: everything is on core {core}, so the numbers say little");
+    }
+    Ok((core, other))
+}
+
+/// A bar on a terminal's stderr.
+fn progress(turns: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} turns, eta {eta}, {msg}")
+        .expect("a sound template");
+    ProgressBar::new(turns as u64).with_style(style.progress_chars("#>-"))
+}
+
+/// The processor's and the kernel's names.
+fn machine() -> String {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model =
+        cpus.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim()));
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{}, Linux {}", model.unwrap_or("unknown processor"), kernel.trim())
+}
