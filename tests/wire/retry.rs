@@ -194,6 +194,16 @@ fn process_of(balancer: &Balancer, number: u64) -> Pid {
     Pid::from_raw(processes.last().expect("its process")).expect("not 0")
 }
 
+/// Stops it, and waits until it has stopped.
+async fn freeze(process: Pid) {
+    kill_process(process, Signal::STOP).expect("delivered");
+    until("it has stopped", async || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+        stat.expect("it is there").rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn nobody_waits_for_a_replica_that_was_declared_dead() {
     let deployment = Deployment::of_processes();
@@ -201,7 +211,7 @@ async fn nobody_waits_for_a_replica_that_was_declared_dead() {
         start(&deployment, "2", &["--heartbeat-interval", "200ms", "--heartbeat-timeout", "200ms"]);
     let balancer = balancer.await;
     let path = path_of(&balancer, 1).await;
-    kill_process(process_of(&balancer, 1), Signal::STOP).unwrap();
+    freeze(process_of(&balancer, 1)).await;
     let (begun, gets) = (Instant::now(), async || balancer.call("GET", &path, "").await);
     let (one, two, posted) = tokio::join!(gets(), gets(), balancer.call("POST", &path, "x"));
     assert_eq!((&*one.body, &*two.body, posted.status), ("2", "2", 502));
