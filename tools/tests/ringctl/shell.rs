@@ -152,8 +152,8 @@ fn the_right_arrow_takes_what_is_hinted() {
     let server = two();
     let home = home();
     let mut shell = shell(&server.url, &server.url, &home);
-    shell.type_keys("re");
-    shell.wait_for("ringctl> rep"); // the p is a hint
+    shell.type_keys("st");
+    shell.wait_for("ringctl> status"); // all but the st is a hint
     shell.type_keys(&format!("{RIGHT}\r"));
     shell.wait_for("alpha");
 }
