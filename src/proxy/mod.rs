@@ -14,6 +14,7 @@ mod budget;
 mod connections;
 mod delivery;
 mod exchange;
+pub mod framing;
 mod h1;
 mod headers;
 mod kept;
