@@ -70,6 +70,8 @@ impl<'a> Target<'a> {
 
 const IN_PATH: u8 = 1;
 const IN_QUERY: u8 = 2;
+/// Of what nearly all hosts consist.
+const IN_NAME: u8 = 4;
 
 /// Where bytes may stand: what RFC 3986 allows, and what browsers send besides, but a backslash in the path, which some
 /// take for a slash. Bytes beyond ASCII have to be escaped.
@@ -80,6 +82,7 @@ const CLASSES: [u8; 256] = {
         classes[byte] = match byte as u8 {
             b'"' | b'#' | b'<' | b'>' => 0,
             b'`' | b'\\' | b'?' => IN_QUERY,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' => IN_PATH | IN_QUERY | IN_NAME,
             _ => IN_PATH | IN_QUERY,
         };
         byte += 1;
@@ -90,6 +93,12 @@ const CLASSES: [u8; 256] = {
 /// Whether this is a host with or without a port, and no user (RFC 3986, section 3.2, without the comma in names: it
 /// separates the values of fields).
 pub(super) fn is_authority(text: &str) -> bool {
+    let plain = text.bytes().position(|byte| CLASSES[byte as usize] & IN_NAME == 0);
+    match plain {
+        None => return !text.is_empty(),
+        Some(end @ 1..) if text.as_bytes()[end] == b':' => return is_port(&text[end..]),
+        Some(_) => {}
+    }
     let (host, port) = match text.strip_prefix('[') {
         Some(literal) => match literal.split_once(']') {
             Some((address, port)) => return is_address(address) && (port.is_empty() || is_port(port)),
