@@ -14,6 +14,7 @@ mod budget;
 mod connections;
 mod delivery;
 mod exchange;
+pub mod forward;
 pub mod framing;
 mod h1;
 mod headers;

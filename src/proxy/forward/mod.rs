@@ -1,0 +1,16 @@
+//! The parts of our own forwarder of HTTP/1.1: what moves the bytes that [`framing`](super::framing) decides about.
+//!
+//! Everything belongs to one thread. Buffers are the thread's, not the connection's: a connection owns bytes only after a
+//! short write or an incomplete head, so an idle one costs next to nothing.
+
+pub mod arrived;
+pub mod buffers;
+pub mod deadlines;
+pub mod flow;
+pub mod idle;
+
+pub use arrived::{Arrived, NoHead};
+pub use buffers::{Buffers, Pending, poll_send};
+pub use deadlines::{Deadline, Deadlines};
+pub use flow::{Cut, Flow};
+pub use idle::{Idle, Upstream};
