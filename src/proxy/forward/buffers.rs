@@ -26,11 +26,13 @@ pub struct Buffers {
     pub fields: Scratch,
 }
 
-/// Bytes that a connection could not take yet. Empty, it owns no memory.
+/// Bytes that a connection could not take yet. When it has taken them, their memory is given back.
 #[derive(Debug, Default)]
 pub struct Pending {
     bytes: Vec<u8>,
     sent: usize,
+    /// Whether they are kept when they are sent, to be sent again.
+    kept: bool,
 }
 
 impl Default for Buffers {
@@ -41,9 +43,31 @@ impl Default for Buffers {
 }
 
 impl Pending {
+    /// These bytes, which are kept until all is done where they may have to be sent again.
+    pub fn new(bytes: Vec<u8>, kept: bool) -> Self {
+        Pending { bytes, sent: 0, kept }
+    }
+
     /// Whether all was taken.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.sent == self.bytes.len()
+    }
+
+    /// Whether they are kept when they are sent.
+    pub fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Whether nothing was taken.
+    pub fn is_untouched(&self) -> bool {
+        self.sent == 0
+    }
+
+    /// Begins again; false if not all of it was kept.
+    pub fn rewind(&mut self) -> bool {
+        let whole = self.kept || self.is_untouched();
+        self.sent = if whole { 0 } else { self.sent };
+        whole
     }
 
     /// How many bytes wait.
@@ -64,7 +88,9 @@ impl Pending {
             }
             self.sent += sent;
         }
-        *self = Pending::default();
+        if !self.kept {
+            *self = Pending::default();
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -47,6 +47,28 @@ impl Flow {
         Flow { content_only: true, ..Flow::new(framing) }
     }
 
+    /// A message of which these bytes have come, of whose body more may come. The bytes are kept, to be sent again, if
+    /// they are all of it.
+    pub fn of_message(bytes: Vec<u8>, body: Body) -> Self {
+        let pending = Pending::new(bytes, body.is_ended());
+        Flow { body, pending, content_only: false }
+    }
+
+    /// Whether nothing of it was sent.
+    pub fn is_unsent(&self) -> bool {
+        self.pending.is_untouched() && !self.pending.is_empty()
+    }
+
+    /// Whether it is all here and kept.
+    pub fn is_repeatable(&self) -> bool {
+        self.pending.is_kept()
+    }
+
+    /// Has it be sent from its beginning; false if that is not there any more.
+    pub fn rewind(&mut self) -> bool {
+        self.pending.rewind()
+    }
+
     /// Whether all of it has come and gone.
     pub fn is_ended(&self) -> bool {
         self.body.is_ended() && self.pending.is_empty()

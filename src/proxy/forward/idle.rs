@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::table::{Replica, Table};
 
@@ -25,6 +25,12 @@ pub trait Upstream {
 impl Upstream for TcpStream {
     fn is_stale(&self) -> bool {
         // no system call, unless the socket became readable since it was last read empty
+        !matches!(self.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl Upstream for UnixStream {
+    fn is_stale(&self) -> bool {
         !matches!(self.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }

@@ -134,7 +134,7 @@ pub(super) fn collect<'a>(
     parsed: &[httparse::Header<'a>],
     scratch: &'a mut Scratch,
 ) -> Result<(Fields<'a>, Facts<'a>), Refusal> {
-    // httparse takes LF alone for a line's end, too; it is always CR LF here if one of each two neighbours is
+    // httparse takes LF alone for a line's end, too. Each name begins after one, so what is before it tells
     if !head.ends_with(b"\r\n\r\n") {
         return Err(Refusal::LineEnd);
     }
