@@ -43,7 +43,7 @@ const PURE: [&str; 19] = [
     "proxy/budget.rs",
     "proxy/exchange.rs",
     "proxy/framing",
-    "proxy/headers.rs",
+    "proxy/key.rs",
     "proxy/latency.rs",
     "proxy/retry.rs",
 ];

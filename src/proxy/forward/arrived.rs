@@ -13,7 +13,7 @@ use crate::proxy::framing::{Progress, Refusal};
 /// The bytes of a connection between two messages, or of a head that is not whole. Mostly there are none, and a whole
 /// head is used where it was read.
 #[derive(Debug, Default)]
-pub struct Arrived {
+pub(super) struct Arrived {
     bytes: Vec<u8>,
     progress: Progress,
     /// Whether those bytes were looked at already.
@@ -22,7 +22,7 @@ pub struct Arrived {
 
 /// What came in place of a head.
 #[derive(Debug, thiserror::Error)]
-pub enum NoHead {
+pub(super) enum NoHead {
     /// The connection ended between two messages, as it may.
     #[error("the connection ended")]
     Ended,
@@ -36,19 +36,24 @@ pub enum NoHead {
 
 impl Arrived {
     /// Whether anything has come.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Where [`Flow`](super::Flow) leaves what came after a body.
-    pub fn rest(&mut self) -> &mut Vec<u8> {
+    /// Has what came be looked at again, though nothing came since.
+    pub(super) fn look_again(&mut self) {
+        self.looked = false;
+    }
+
+    /// Where [`Flow`](super::flow::Flow) leaves what came after a body.
+    pub(super) fn rest(&mut self) -> &mut Vec<u8> {
         self.looked = false;
         &mut self.bytes
     }
 
     /// Reads until `take` finds a whole head in what came, and returns what it made of it. `take` gets everything that
     /// is unused so far and says how much of it it used, or `None` for more. `input` is the thread's.
-    pub fn poll_head<S: AsyncRead + Unpin, T>(
+    pub(super) fn poll_head<S: AsyncRead + Unpin, T>(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut S,

@@ -1,236 +1,316 @@
-//! One attempt to have a replica answer, and the way of both bodies when it does.
+//! One attempt to have a replica answer.
 
 use std::{
-    future::poll_fn,
-    pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Instant,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use http::StatusCode;
+use tokio::io::DuplexStream;
 
 use super::{
-    Arrived, Buffers, Cut, Flow,
-    client::{Asking, Client, Network, Thread},
+    answering::Answering,
+    arrived::Arrived,
+    asking::Asking,
+    buffers::Buffers,
+    client::{Client, Downstream, Fault},
+    deadlines::{Moment, NEVER},
+    flow::Cut,
+    line::{Blame, Line, Opening, open},
+    reading::{End, Hold, Reading},
 };
 use crate::{
-    proxy::framing::{
-        Body, Framing, Progress, Refusal, Response, Version,
-        rewrite::{self, Delivery},
+    proxy::{
+        retry::{Hedge, Setback, is_failure},
+        thread::Core,
     },
     table::{InFlight, Replica},
 };
 
-/// What a client that waits for it is told before it sends a body.
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// A request given to a replica (or to the control API, which needs no claim).
+pub(super) struct Attempt {
+    claim: Option<InFlight>,
+    stage: Stage,
+    /// Whether the connection carried others before.
+    is_used: bool,
+    opened: Instant,
+    /// How much of the request was sent.
+    pub(super) sent: usize,
+    /// Whether it takes no more of the request; it may answer all the same.
+    pub(super) is_deaf: bool,
+    pub(super) arrived: Arrived,
+    hold: Option<Hold>,
+    /// When its response has to begin.
+    try_at: Moment,
+    /// When more of the request's body has to come.
+    client_at: Moment,
+    /// How much of that had come when those were set.
+    moved: u64,
+    /// When it began, where that matters.
+    begun: Option<Instant>,
+}
 
-/// A response under way.
-struct Answering {
-    download: Flow,
-    /// Whether the replica keeps its connection.
-    keeps: bool,
-    /// Whether the client's connection is kept.
-    keep_alive: bool,
-    switches: bool,
+enum Stage {
+    Opening(Opening),
+    Open(Line),
 }
 
 /// Why there is no response.
+#[derive(Debug)]
 pub(super) enum Failed {
-    /// The replica broke off or sent nonsense.
-    Replica,
-    /// It did not begin in time.
-    Late,
-    /// The client broke off.
-    Client,
-    /// The client sent nonsense.
-    Refused(Refusal),
+    /// The replica is to blame, or nobody.
+    Setback(Setback),
+    /// The client is.
+    Client(Fault),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    /// Sends the request to this replica and its response to the client. Whether the client's connection is kept; an
-    /// error if no response has begun.
-    pub(super) async fn attempt<N: Network>(
-        &mut self,
-        thread: &Thread<N>,
-        asking: &mut Asking,
-        claim: InFlight,
-    ) -> Result<bool, Failed> {
-        let replica = claim.replica();
-        let mut only_new = false;
-        loop {
-            let idle = if only_new { None } else { thread.idle.take(replica) };
-            let was_idle = idle.is_some();
-            let (mut upstream, opened) = match idle {
-                Some(idle) => idle,
-                None => (self.connect(thread, replica).await?, Instant::now()),
-            };
-            if !asking.upload.rewind() {
-                return Err(Failed::Replica);
-            }
-            match self.answer(thread, asking, &mut upstream).await {
-                // what looked idle had been closed: no fault of anybody's
-                Err(Failed::Replica) if was_idle && (asking.upload.is_unsent() || asking.idempotent) => {
-                    only_new = true;
-                }
-                Err(failed) => return Err(failed),
-                Ok((answering, arrived)) => {
-                    let (kept, reusable) =
-                        self.relay(thread, asking, answering, &mut upstream, arrived).await;
-                    if reusable {
-                        thread.idle.give_back(replica, upstream, opened, Instant::now());
-                    }
-                    return Ok(kept);
-                }
-            }
+impl Attempt {
+    /// An attempt with whom this claim is on, over an idle connection if there is one.
+    pub(super) fn new(core: &Core, claim: InFlight) -> Self {
+        let retry = &core.config.exchange.retry;
+        let try_at = retry.try_timeout.map_or(NEVER, |most| core.deadlines.after(most));
+        let begun = (retry.hedge == Some(Hedge::P95)).then(Instant::now);
+        let (stage, opened, is_used) = connection(core, claim.replica(), false);
+        Attempt { claim: Some(claim), is_used, try_at, begun, ..Attempt::over(stage, opened) }
+    }
+
+    /// An attempt with the control API at the other end of this.
+    pub(super) fn with_control(core: &Core, line: DuplexStream) -> Self {
+        Attempt::over(Stage::Open(Line::Control(line)), core.deadlines.time())
+    }
+
+    fn over(stage: Stage, opened: Instant) -> Self {
+        Attempt {
+            claim: None,
+            stage,
+            is_used: false,
+            opened,
+            sent: 0,
+            is_deaf: false,
+            arrived: Arrived::default(),
+            hold: None,
+            try_at: NEVER,
+            client_at: NEVER,
+            moved: 0,
+            begun: None,
         }
     }
 
-    async fn connect<N: Network>(&self, thread: &Thread<N>, replica: &Replica) -> Result<N::Stream, Failed> {
-        thread.network.connect(replica.address).await.map_err(|_| {
-            replica.suspect();
-            Failed::Replica
-        })
+    /// Whom it is with, if it is a replica.
+    pub(super) fn replica(&self) -> Option<&Arc<Replica>> {
+        self.claim.as_ref().map(InFlight::replica)
     }
 
-    /// Sends the request until a response begins, and the beginning of that to the client.
-    async fn answer<N: Network>(
-        &mut self,
-        thread: &Thread<N>,
-        asking: &mut Asking,
-        upstream: &mut N::Stream,
-    ) -> Result<(Answering, Arrived), Failed> {
-        self.deadline.set(thread.response_timeout);
-        if std::mem::take(&mut asking.expects_continue) {
-            self.write(CONTINUE).await.map_err(|_| Failed::Client)?;
+    /// Whether the replica was given up.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.replica().is_some_and(|replica| replica.is_given_up())
+    }
+
+    /// The connection. There must have been a response.
+    pub(super) fn line(&mut self) -> (&mut Line, &mut usize, &mut Arrived) {
+        match &mut self.stage {
+            Stage::Open(line) => (line, &mut self.sent, &mut self.arrived),
+            Stage::Opening(_) => unreachable!("a response comes over a connection"),
         }
-        let mut arrived = Arrived::default();
-        let answering = poll_fn(|cx| {
-            if !asking.upload.is_ended() {
-                let buffers = &mut *thread.buffers.borrow_mut();
-                let rest = self.arrived.rest();
-                match asking.upload.poll(cx, &mut self.stream, upstream, buffers, rest) {
-                    Poll::Ready(Err(Cut::Source(_) | Cut::Broken(Refusal::Truncated))) => {
-                        return Poll::Ready(Err(Failed::Client));
-                    }
-                    Poll::Ready(Err(Cut::Broken(refusal))) => {
-                        return Poll::Ready(Err(Failed::Refused(refusal)));
-                    }
-                    Poll::Ready(Err(Cut::Sink(_))) if asking.upload.is_unsent() => {
-                        return Poll::Ready(Err(Failed::Replica));
-                    }
-                    // a replica that takes no more may still have answered
-                    Poll::Ready(_) | Poll::Pending => {}
-                }
-            }
-            match self.poll_response(cx, thread, asking, upstream, &mut arrived) {
-                Poll::Pending if self.deadline.is_over(cx) => Poll::Ready(Err(Failed::Late)),
-                answering => answering,
-            }
-        });
-        let answering = answering.await?;
-        Ok((answering, arrived))
     }
 
-    /// Waits for the response's head; it goes to the client with what came of its body, in one write.
-    fn poll_response<U: AsyncRead + Unpin>(
+    /// Keeps the connection for others.
+    pub(super) fn give_back(self, core: &Core) {
+        if let (Some(claim), Stage::Open(Line::Replica(stream))) = (self.claim, self.stage) {
+            core.idle.give_back(claim.replica(), stream, self.opened, core.deadlines.time());
+        }
+    }
+
+    /// Begins again over another connection.
+    fn connect(&mut self, core: &Core, only_new: bool) {
+        let Some(claim) = &self.claim else { return };
+        (self.stage, self.opened, self.is_used) = connection(core, claim.replica(), only_new);
+        (self.sent, self.is_deaf, self.arrived, self.hold) = (0, false, Arrived::default(), None);
+    }
+
+    /// Sends the request until a response begins. One that goes to the client as it is has gone there as far as it has
+    /// come; any other waits in what this returns.
+    pub(super) fn poll<S: Downstream>(
         &mut self,
         cx: &mut Context<'_>,
-        thread: &Thread<impl Network>,
-        asking: &Asking,
-        upstream: &mut U,
-        arrived: &mut Arrived,
+        core: &Core,
+        client: &mut Client<S>,
+        asking: &mut Asking,
     ) -> Poll<Result<Answering, Failed>> {
-        let Buffers { input, output, fields } = &mut *thread.buffers.borrow_mut();
-        output.clear();
-        let stream = &mut self.stream;
-        let begun = arrived.poll_head(cx, upstream, input, |cx, bytes, progress| {
-            let mut at = 0;
-            loop {
-                let parsed = Response::parse(&bytes[at..], asking.asked, progress, &thread.limits, fields)?;
-                let Some(response) = parsed else {
-                    if at > 0 {
-                        output.clear(); // interim responses are read again with what follows them
-                        *progress = Progress::default();
+        loop {
+            if let Stage::Opening(opening) = &mut self.stage {
+                match opening.as_mut().poll(cx) {
+                    Poll::Ready(Ok(stream)) => {
+                        self.opened = core.deadlines.time();
+                        self.stage = Stage::Open(Line::Replica(stream));
                     }
-                    return Ok(None);
-                };
-                let answering = deliver(output, &response, asking);
-                at += response.len;
-                if response.is_interim() {
-                    *progress = Progress::default();
-                    continue;
+                    Poll::Ready(Err(blame)) => return Poll::Ready(Err(self.unreached(core, blame))),
+                    Poll::Pending if self.waits_in_vain(client, cx) => {
+                        return Poll::Ready(Err(Failed::Setback(Setback::Unsent)));
+                    }
+                    Poll::Pending => return Poll::Pending,
                 }
-                let mut answering = answering;
-                let used = at
-                    + match answering.download.begin(cx, stream, output, &bytes[at..]) {
-                        Ok(taken) => taken,
-                        Err(Cut::Broken(refusal)) => return Err(refusal),
-                        Err(_) => return Ok(Some((bytes.len(), Err(Failed::Client)))),
-                    };
-                return Ok(Some((used, Ok(answering))));
             }
-        });
-        Poll::Ready(ready!(begun).unwrap_or(Err(Failed::Replica)))
+            match ready!(self.poll_open(cx, core, client, asking)) {
+                Ok(answering) => {
+                    self.answered(core, answering.status);
+                    return Poll::Ready(Ok(answering));
+                }
+                Err(End::Failed(failed)) => return Poll::Ready(Err(failed)),
+                // what looked idle had been closed: no fault of anybody's
+                Err(End::Broke) if self.is_used && asking.upload.is_unsent(self.sent) => {
+                    self.connect(core, false);
+                }
+                Err(End::Broke) if self.is_used && asking.can_repeat() && !self.is_suspected() => {
+                    self.connect(core, true);
+                }
+                Err(End::Broke) => return Poll::Ready(Err(self.broken(core, asking))),
+            }
+        }
     }
 
-    /// Passes on the rest of both bodies. Whether the client's and the replica's connection can be used again.
-    async fn relay<N: Network>(
+    /// Whether the replica was given up. If not, the task is woken when it is.
+    fn waits_in_vain<S>(&self, client: &Client<S>, cx: &Context<'_>) -> bool {
+        client.deadline.is_over_at(NEVER, cx);
+        self.is_given_up()
+    }
+
+    fn is_suspected(&self) -> bool {
+        self.replica().is_some_and(|replica| replica.is_suspected())
+    }
+
+    fn poll_open<S: Downstream>(
         &mut self,
-        thread: &Thread<N>,
+        cx: &mut Context<'_>,
+        core: &Core,
+        client: &mut Client<S>,
         asking: &mut Asking,
-        mut answering: Answering,
-        upstream: &mut N::Stream,
-        mut arrived: Arrived,
-    ) -> (bool, bool) {
-        if answering.switches {
-            // what has come of the other protocol goes ahead
-            asking.upload =
-                Flow::of_message(std::mem::take(self.arrived.rest()), Body::new(Framing::UntilClose));
-            let early = std::mem::take(arrived.rest());
-            answering.download = Flow::of_message(early, Body::new(Framing::UntilClose));
-        }
-        let done = poll_fn(|cx| {
-            let buffers = &mut *thread.buffers.borrow_mut();
-            let mut cut = false;
-            if !asking.upload.is_ended() {
-                let upload = asking.upload.poll(cx, &mut self.stream, upstream, buffers, self.arrived.rest());
-                cut = matches!(upload, Poll::Ready(Err(_)));
-                if answering.switches && matches!(upload, Poll::Ready(Ok(()))) {
-                    // the client sends no more, but may still read
-                    let _may_be_closed = Pin::new(&mut *upstream).poll_shutdown(cx);
+    ) -> Poll<Result<Answering, End>> {
+        let Stage::Open(line) = &mut self.stage else { unreachable!("it is open") };
+        if !self.is_deaf && !asking.upload.is_done(self.sent) {
+            let buffers = &mut *core.buffers.borrow_mut();
+            match asking.upload.poll(cx, client, line, &mut self.sent, buffers) {
+                Poll::Ready(Err(Cut::Sink(_))) if asking.upload.is_unsent(self.sent) => {
+                    return Poll::Ready(Err(End::Broke));
                 }
+                Poll::Ready(Err(Cut::Sink(_))) => self.is_deaf = true,
+                Poll::Ready(Err(cut)) => {
+                    return Poll::Ready(Err(End::Failed(Failed::Client(Fault::of(cut)))));
+                }
+                Poll::Ready(Ok(())) | Poll::Pending => {}
             }
-            let download = answering.download.poll(cx, upstream, &mut self.stream, buffers, arrived.rest());
-            match download {
-                Poll::Ready(outcome) => Poll::Ready(outcome.is_ok()),
-                Poll::Pending if cut => Poll::Ready(false),
-                Poll::Pending => Poll::Pending,
+        }
+        if let Poll::Ready(response) = self.poll_response(cx, core, client, asking) {
+            return Poll::Ready(response);
+        }
+        if self.is_given_up() {
+            return Poll::Ready(Err(End::Failed(Failed::Setback(Setback::GivenUp))));
+        }
+        match self.is_late(cx, core, client, asking) {
+            Some(failed) => Poll::Ready(Err(End::Failed(failed))),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Waits for the response's head.
+    fn poll_response<S: Downstream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        core: &Core,
+        client: &mut Client<S>,
+        asking: &Asking,
+    ) -> Poll<Result<Answering, End>> {
+        if self.hold.as_mut().is_some_and(|hold| hold.is_over_now(cx)) {
+            self.arrived.look_again();
+        }
+        let Stage::Open(line) = &mut self.stage else { unreachable!("it is open") };
+        let Buffers { input, output, fields, .. } = &mut *core.buffers.borrow_mut();
+        let mut reading =
+            Reading { core, client, asking, hold: &mut self.hold, is_control: self.claim.is_none() };
+        loop {
+            let found = self.arrived.poll_head(cx, line, input, |cx, bytes, progress| {
+                reading.take(cx, bytes, progress, fields, output)
+            });
+            match ready!(found) {
+                Ok(Some(response)) => return Poll::Ready(response),
+                Ok(None) => {
+                    // interim responses; what the client does not take of them goes with the final one
+                    let _ = reading.client.poll_early(cx);
+                }
+                Err(_) => return Poll::Ready(Err(End::Broke)),
             }
-        });
-        self.deadline.clear();
-        let done = done.await && asking.upload.is_ended() && !answering.switches;
-        (done && answering.keep_alive, done && answering.keeps && arrived.is_empty())
+        }
+    }
+
+    /// Who is to blame if the time is over. A request's body that is coming moves the time on.
+    fn is_late<S>(
+        &mut self,
+        cx: &Context<'_>,
+        core: &Core,
+        client: &Client<S>,
+        asking: &mut Asking,
+    ) -> Option<Failed> {
+        let (config, upload) = (&core.config, &asking.upload);
+        let waits_for_client = upload.waits_for_client(self.sent) && !self.is_deaf;
+        if self.claim.is_some()
+            && (upload.moved() != self.moved || waits_for_client && self.client_at == NEVER)
+        {
+            self.moved = upload.moved();
+            self.client_at = core.deadlines.after(config.body_timeout);
+            asking.response_at = core.deadlines.after(config.response_timeout);
+            self.try_at = config.exchange.retry.try_timeout.map_or(NEVER, |most| core.deadlines.after(most));
+        }
+        let at = asking.response_at.min(if waits_for_client { self.client_at } else { self.try_at });
+        if !client.deadline.is_over_at(at, cx) {
+            return None;
+        }
+        if waits_for_client {
+            return Some(Failed::Client(Fault::Slow));
+        }
+        if let Some(replica) = self.replica().filter(|_| upload.is_read()) {
+            core.note(replica, true);
+        }
+        Some(Failed::Setback(Setback::Late))
+    }
+
+    /// Notes that there is a response.
+    fn answered(&self, core: &Core, status: u16) {
+        if let Some(begun) = self.begun {
+            core.latency.borrow_mut().note(begun.elapsed());
+        }
+        if let Some(replica) = self.replica() {
+            core.note(replica, StatusCode::from_u16(status).is_ok_and(is_failure));
+        }
+    }
+
+    fn unreached(&self, core: &Core, blame: Blame) -> Failed {
+        if let Some(replica) = self.replica().filter(|_| blame == Blame::Replica) {
+            core.suspect(replica);
+        }
+        Failed::Setback(Setback::Unsent)
+    }
+
+    fn broken(&self, core: &Core, asking: &Asking) -> Failed {
+        let is_unsent = asking.upload.is_unsent(self.sent);
+        if let Some(replica) = self.replica() {
+            core.suspect(replica);
+            if !is_unsent {
+                core.note(replica, true);
+            }
+        }
+        Failed::Setback(if is_unsent { Setback::Unsent } else { Setback::Broken })
     }
 }
 
-/// Writes a response's head for the client, and says how its body goes.
-fn deliver(out: &mut Vec<u8>, response: &Response<'_>, asking: &Asking) -> Answering {
-    let is_old = asking.version == Version::Http10;
-    if is_old && response.is_interim() {
-        out.clear(); // HTTP/1.0 knows none
-        return Answering {
-            download: Flow::new(Framing::None),
-            keeps: true,
-            keep_alive: true,
-            switches: false,
-        };
+/// A connection to a replica, when it was opened, and whether it carried others before.
+fn connection(core: &Core, replica: &Arc<Replica>, only_new: bool) -> (Stage, Instant, bool) {
+    let idle = if only_new { None } else { core.idle.take(replica) };
+    match idle {
+        Some((stream, opened)) => (Stage::Open(Line::Replica(stream)), opened, true),
+        None => {
+            let opening = open(replica.address, core.config.connect_timeout);
+            (Stage::Opening(opening), core.deadlines.time(), false)
+        }
     }
-    let apart = is_old && response.framing == Framing::Chunked;
-    let framing = if apart { Framing::UntilClose } else { response.framing };
-    // a body that is still to come would be taken for the next request
-    let keep_alive = asking.keep_alive && framing != Framing::UntilClose && asking.upload.is_ended();
-    let delivery = Delivery { version: asking.version, keep_alive, framing };
-    rewrite::response(out, response, &delivery, &[]);
-    let download = if apart { Flow::content_only(response.framing) } else { Flow::new(response.framing) };
-    Answering { download, keeps: response.keep_alive, keep_alive, switches: response.switches() }
 }

@@ -14,69 +14,61 @@ use crate::proxy::framing::Scratch;
 const INPUT: usize = 128 * 1024;
 /// What is written from two places is copied together up to this many bytes, and written from both above.
 const COPIED: usize = 16 * 1024;
+/// Pieces of memory that are kept for requests to come.
+const MOST_SPARE: usize = 64;
+/// The largest such piece.
+const SPARE: usize = 4 * 1024;
 
 /// A thread's buffers. Nothing in them outlives the poll that put it there.
 #[derive(Debug)]
-pub struct Buffers {
+pub(in crate::proxy) struct Buffers {
     /// What was read.
-    pub input: Box<[u8]>,
+    pub(super) input: Box<[u8]>,
     /// What is written.
-    pub output: Vec<u8>,
+    pub(super) output: Vec<u8>,
     /// The fields of the head at hand.
-    pub fields: Scratch,
+    pub(super) fields: Scratch,
+    /// Memory of requests that are done, for those to come.
+    pub(super) spare: Vec<Vec<u8>>,
 }
 
 /// Bytes that a connection could not take yet. When it has taken them, their memory is given back.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub(super) struct Pending {
     bytes: Vec<u8>,
     sent: usize,
-    /// Whether they are kept when they are sent, to be sent again.
-    kept: bool,
 }
 
 impl Default for Buffers {
     fn default() -> Self {
         let output = Vec::with_capacity(COPIED);
-        Buffers { input: vec![0; INPUT].into(), output, fields: Scratch::default() }
+        Buffers { input: vec![0; INPUT].into(), output, fields: Scratch::default(), spare: Vec::new() }
+    }
+}
+
+impl Buffers {
+    /// Takes memory back that a request does not need any more.
+    pub(super) fn take_back(&mut self, mut bytes: Vec<u8>) {
+        if self.spare.len() < MOST_SPARE && bytes.capacity() <= SPARE {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
     }
 }
 
 impl Pending {
-    /// These bytes, which are kept until all is done where they may have to be sent again.
-    pub fn new(bytes: Vec<u8>, kept: bool) -> Self {
-        Pending { bytes, sent: 0, kept }
-    }
-
     /// Whether all was taken.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.sent == self.bytes.len()
     }
 
-    /// Whether they are kept when they are sent.
-    pub fn is_kept(&self) -> bool {
-        self.kept
-    }
-
-    /// Whether nothing was taken.
-    pub fn is_untouched(&self) -> bool {
-        self.sent == 0
-    }
-
-    /// Begins again; false if not all of it was kept.
-    pub fn rewind(&mut self) -> bool {
-        let whole = self.kept || self.is_untouched();
-        self.sent = if whole { 0 } else { self.sent };
-        whole
-    }
-
-    /// How many bytes wait.
-    pub fn len(&self) -> usize {
-        self.bytes.len() - self.sent
+    /// How much was taken of what waits.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent as u64
     }
 
     /// Writes what waits; ready when nothing does any more.
-    pub fn poll_flush<S: AsyncWrite + Unpin>(
+    pub(super) fn poll_flush<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
@@ -88,20 +80,27 @@ impl Pending {
             }
             self.sent += sent;
         }
-        if !self.kept {
+        if self.sent > 0 {
             *self = Pending::default();
         }
         Poll::Ready(Ok(()))
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
+    /// Has these bytes wait, too.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Hands over what waits.
+    pub(super) fn give_to(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[self.sent..]);
+        *self = Pending::default();
     }
 }
 
 /// Writes `head` and then `body` with one call, and keeps what the connection does not take. Ready when all is written;
 /// while it is pending, go on with [`Pending::poll_flush`]. Nothing may wait before. `head` is used up.
-pub fn poll_send<S: AsyncWrite + Unpin>(
+pub(super) fn poll_send<S: AsyncWrite + Unpin>(
     stream: &mut S,
     cx: &mut Context<'_>,
     head: &mut Vec<u8>,

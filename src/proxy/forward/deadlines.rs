@@ -10,76 +10,112 @@ use std::{
 use slab::Slab;
 
 /// Between two looks; a deadline is noticed up to this much late, never early.
-pub const TICK: Duration = Duration::from_millis(100);
+pub(in crate::proxy) const TICK: Duration = Duration::from_millis(100);
+
+/// A moment, counted in [`TICK`]s.
+pub(in crate::proxy) type Moment = u64;
+
+/// What never comes.
+pub(in crate::proxy) const NEVER: Moment = Moment::MAX;
 
 /// All deadlines of a thread.
 #[derive(Debug)]
-pub struct Deadlines {
+pub(in crate::proxy) struct Deadlines {
     begun: Instant,
-    /// Ticks since then.
-    now: Cell<u64>,
+    /// The time of the last look, and the ticks since the beginning.
+    time: Cell<Instant>,
+    now: Cell<Moment>,
     entries: RefCell<Slab<Entry>>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    at: u64,
+    at: Moment,
     waker: Option<Waker>,
+    /// Whether a replica is waited for.
+    is_busy: bool,
 }
 
 /// What one task waits for at most. Made once for a connection, set for whatever it does next.
 #[derive(Debug)]
-pub struct Deadline {
+pub(in crate::proxy) struct Deadline {
     all: Rc<Deadlines>,
     place: usize,
 }
 
 impl Deadlines {
     /// None yet.
-    pub fn new(now: Instant) -> Rc<Self> {
-        Rc::new(Deadlines { begun: now, now: Cell::new(0), entries: RefCell::default() })
+    pub(in crate::proxy) fn new(now: Instant) -> Rc<Self> {
+        let (time, now, entries) = (Cell::new(now), Cell::new(0), RefCell::default());
+        Rc::new(Deadlines { begun: time.get(), time, now, entries })
     }
 
     /// Moves the time on, and wakes those whose deadline is over. To be called every [`TICK`].
-    pub fn tick(&self, now: Instant) {
-        let ticks = now.saturating_duration_since(self.begun).as_millis() / TICK.as_millis();
-        let now = u64::try_from(ticks).unwrap_or(u64::MAX).max(self.now.get());
+    pub(in crate::proxy) fn tick(&self, time: Instant) {
+        let ticks = time.saturating_duration_since(self.begun).as_millis() / TICK.as_millis();
+        let now = u64::try_from(ticks).unwrap_or(NEVER).max(self.now.get());
         self.now.set(now);
+        self.time.set(time);
+        self.wake(|entry| entry.at <= now);
+    }
+
+    /// The time of the last tick.
+    pub(in crate::proxy) fn time(&self) -> Instant {
+        self.time.get()
+    }
+
+    /// The moment that is this far away, never less.
+    pub(in crate::proxy) fn after(&self, after: Duration) -> Moment {
+        // the present tick has partly gone, so one more is waited for
+        let ticks = after.as_millis().div_ceil(TICK.as_millis()) + 1;
+        self.now.get().saturating_add(u64::try_from(ticks).unwrap_or(NEVER))
+    }
+
+    /// Has those look around who wait for a replica.
+    pub(in crate::proxy) fn wake_busy(&self) {
+        self.wake(|entry| entry.is_busy);
+    }
+
+    /// Has all look around.
+    pub(in crate::proxy) fn wake_all(&self) {
+        self.wake(|_| true);
+    }
+
+    fn wake(&self, which: impl Fn(&Entry) -> bool) {
         let mut entries = self.entries.borrow_mut();
-        for waker in entries
-            .iter_mut()
-            .filter(|(_, entry)| entry.at <= now)
-            .filter_map(|(_, entry)| entry.waker.take())
-        {
-            waker.wake();
-        }
+        let chosen = entries.iter_mut().map(|(_, entry)| entry).filter(|entry| which(entry));
+        chosen.filter_map(|entry| entry.waker.take()).for_each(Waker::wake);
     }
 
     /// A deadline that is not set.
-    pub fn deadline(self: &Rc<Self>) -> Deadline {
-        let place = self.entries.borrow_mut().insert(Entry { at: u64::MAX, waker: None });
+    pub(in crate::proxy) fn deadline(self: &Rc<Self>) -> Deadline {
+        let place = self.entries.borrow_mut().insert(Entry { at: NEVER, waker: None, is_busy: false });
         Deadline { all: self.clone(), place }
     }
 }
 
 impl Deadline {
     /// Sets it to so long from now, in place of what it was.
-    pub fn set(&self, after: Duration) {
-        // the present tick has partly gone, so one more is waited for
-        let ticks = after.as_millis().div_ceil(TICK.as_millis()) + 1;
-        let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
-        self.all.entries.borrow_mut()[self.place].at = self.all.now.get().saturating_add(ticks);
+    pub(in crate::proxy) fn set(&self, after: Duration) {
+        self.all.entries.borrow_mut()[self.place].at = self.all.after(after);
     }
 
-    /// Has it never be over.
-    pub fn clear(&self) {
-        self.all.entries.borrow_mut()[self.place].at = u64::MAX;
+    /// Says whether a replica is waited for.
+    pub(in crate::proxy) fn set_busy(&self, is_busy: bool) {
+        self.all.entries.borrow_mut()[self.place].is_busy = is_busy;
     }
 
     /// Whether it is over. If not, the task is woken when it is.
-    pub fn is_over(&self, cx: &Context<'_>) -> bool {
+    pub(in crate::proxy) fn is_over(&self, cx: &Context<'_>) -> bool {
+        let at = self.all.entries.borrow()[self.place].at;
+        self.is_over_at(at, cx)
+    }
+
+    /// The same, and sets it to this moment before.
+    pub(in crate::proxy) fn is_over_at(&self, at: Moment, cx: &Context<'_>) -> bool {
         let entry = &mut self.all.entries.borrow_mut()[self.place];
-        if entry.at <= self.all.now.get() {
+        entry.at = at;
+        if at <= self.all.now.get() {
             return true;
         }
         match &mut entry.waker {
@@ -134,8 +170,7 @@ mod tests {
         all.tick(begun + Duration::from_millis(1099 + 250 + 200));
         assert_eq!(woken.0.load(Relaxed), 1);
         assert!(deadline.is_over(&cx));
-        deadline.clear();
-        assert!(!deadline.is_over(&cx));
+        assert!(!deadline.is_over_at(NEVER, &cx));
     }
 
     #[test]

@@ -8,15 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 
 use crate::table::{Replica, Table};
 
 /// Idle connections to one replica, above which more are closed.
 const MOST_IDLE: usize = 1024;
+/// Connections older than this are not used again: whatever balances below them gets its turn.
+pub(in crate::proxy) const MOST_AGE: Duration = Duration::from_secs(3600);
 
 /// A connection to a replica.
-pub trait Upstream {
+pub(in crate::proxy) trait Upstream {
     /// Whether it cannot be used again: it was closed, or something came that nobody asked for. Must cost nothing
     /// where neither is so.
     fn is_stale(&self) -> bool;
@@ -29,15 +31,9 @@ impl Upstream for TcpStream {
     }
 }
 
-impl Upstream for UnixStream {
-    fn is_stale(&self) -> bool {
-        !matches!(self.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
-
 /// The idle connections of a core.
 #[derive(Debug)]
-pub struct Idle<S> {
+pub(in crate::proxy) struct Idle<S> {
     replicas: RefCell<HashMap<*const Replica, Parked<S>>>,
 }
 
@@ -62,7 +58,7 @@ impl<S> Default for Idle<S> {
 
 impl<S: Upstream> Idle<S> {
     /// A connection that is still open, and when it was opened.
-    pub fn take(&self, replica: &Arc<Replica>) -> Option<(S, Instant)> {
+    pub(in crate::proxy) fn take(&self, replica: &Arc<Replica>) -> Option<(S, Instant)> {
         let mut replicas = self.replicas.borrow_mut();
         let connections = &mut replicas.get_mut(&Arc::as_ptr(replica))?.connections;
         let newest_first = std::iter::from_fn(|| connections.pop());
@@ -71,7 +67,13 @@ impl<S: Upstream> Idle<S> {
     }
 
     /// Keeps a connection whose last response has ended, if the replica still serves.
-    pub fn give_back(&self, replica: &Arc<Replica>, stream: S, opened: Instant, now: Instant) {
+    pub(in crate::proxy) fn give_back(
+        &self,
+        replica: &Arc<Replica>,
+        stream: S,
+        opened: Instant,
+        now: Instant,
+    ) {
         if !replica.is_seated() {
             return;
         }
@@ -85,7 +87,7 @@ impl<S: Upstream> Idle<S> {
 
     /// Closes connections that were idle or open for too long, those that the replica closed, and those to replicas
     /// that do not serve any more.
-    pub fn sweep(&self, table: &Table, idle_timeout: Duration, age: Duration, now: Instant) {
+    pub(in crate::proxy) fn sweep(&self, table: &Table, idle_timeout: Duration, age: Duration, now: Instant) {
         let mut replicas = self.replicas.borrow_mut();
         replicas.retain(|_, parked| table.serving().any(|serving| Arc::ptr_eq(serving, &parked.replica)));
         for parked in replicas.values_mut() {
