@@ -26,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 
 /// Files and folders that think and do nothing: no runtime, no sockets, no clock, no environment, no generator of their
 /// own.
-const PURE: [&str; 18] = [
+const PURE: [&str; 19] = [
     "name.rs",
     "event.rs",
     "ring",
@@ -42,7 +42,8 @@ const PURE: [&str; 18] = [
     "proxy/answer.rs",
     "proxy/budget.rs",
     "proxy/exchange.rs",
-    "proxy/headers.rs",
+    "proxy/framing",
+    "proxy/key.rs",
     "proxy/latency.rs",
     "proxy/retry.rs",
 ];
@@ -96,7 +97,7 @@ fn module(path: &Path) -> String {
 
 /// Whether a whole file is only there for tests.
 fn is_test(path: &Path) -> bool {
-    let tests = ["layers.rs", "fake.rs", "simulation.rs", "golden.rs", "tests.rs"];
+    let tests = ["layers.rs", "fake.rs", "simulation.rs", "golden.rs", "differential.rs", "tests.rs"];
     path.file_name().is_some_and(|name| tests.iter().any(|test| *test == name))
 }
 

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
+    client::ClientArgs,
     given::GivenArgs,
     retry::RetryArgs,
     spec::SpecArgs,
@@ -131,7 +132,10 @@ pub struct Args {
     /// What is sent again, and when.
     #[command(flatten)]
     pub retry: RetryArgs,
-    /// How long an unused connection to a replica is kept
+    /// What clients may send, and how slowly.
+    #[command(flatten)]
+    pub clients: ClientArgs,
+    /// How long an unused connection is kept, to a replica or to a client
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub idle_timeout: Duration,
     /// Where clients find /rep, /add and /rm: behind this prefix, or 'off'

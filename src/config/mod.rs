@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod args;
+mod client;
 mod container;
 mod file;
 mod given;
@@ -32,6 +33,7 @@ mod token;
 mod value;
 
 pub use args::{Args, ProbeKind, UnknownPath};
+pub use client::ClientArgs;
 pub use given::GivenArgs;
 pub use retry::{RetryArgs, Statuses};
 pub use settings::{Origin, Setting, Settings};
@@ -223,6 +225,9 @@ fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
         connect_timeout: args.connect_timeout,
         response_timeout: args.response_timeout,
         idle_timeout: args.idle_timeout,
+        header_timeout: args.clients.header_timeout,
+        body_timeout: args.clients.body_timeout,
+        limits: args.clients.limits(),
         drain_timeout: args.drain_timeout,
         eject_after: args.eject_after,
     })

@@ -1,9 +1,9 @@
 //! What the balancer answers in a replica's stead. Pure.
 
-use http::{
-    HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
-};
+use http::StatusCode;
+
+/// The methods that CONNECT's 405 names.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Why the balancer answers in a replica's stead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +14,6 @@ pub enum Failure {
     Broken,
     /// The replica's response did not begin in time.
     Late,
-    /// The request's body broke off or could not be read.
-    BadBody,
 }
 
 /// An answer of the balancer's own.
@@ -25,6 +23,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// Seconds after which to try again.
     pub retry_after: Option<u64>,
+    /// The methods that may be tried instead.
+    pub allow: Option<&'static str>,
     /// Its JSON body.
     pub body: String,
 }
@@ -43,7 +43,6 @@ impl Failure {
             Failure::Late => {
                 (StatusCode::GATEWAY_TIMEOUT, "<Error> The server replica did not answer in time")
             }
-            Failure::BadBody => (StatusCode::BAD_REQUEST, "<Error> The request's body broke off"),
         };
         Answer::new(status, None, message)
     }
@@ -52,17 +51,19 @@ impl Failure {
 impl Answer {
     pub(super) fn new(status: StatusCode, retry_after: Option<u64>, message: &str) -> Self {
         let body = serde_json::json!({ "message": message, "status": "failure" }).to_string();
-        Answer { status, retry_after, body }
+        Answer { status, retry_after, allow: None, body }
     }
 
-    /// Its header fields.
-    pub fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        headers
+    /// To a request that is refused with this status.
+    pub fn refusal(status: u16, message: &str) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+        let allow = (status == StatusCode::METHOD_NOT_ALLOWED).then_some(METHODS);
+        Answer { allow, ..Answer::new(status, None, &format!("<Error> {message}")) }
+    }
+
+    /// To a request that does not come to its end.
+    pub fn late_request() -> Self {
+        Answer::new(StatusCode::REQUEST_TIMEOUT, None, "<Error> The request did not come in time")
     }
 }
 
@@ -73,6 +74,6 @@ mod tests {
     #[test]
     fn no_candidate_is_a_503_that_says_when_to_try_again() {
         let answer = Failure::NoCandidate.answer();
-        assert_eq!((answer.status.as_u16(), answer.headers()[RETRY_AFTER].to_str().unwrap()), (503, "1"));
+        assert_eq!((answer.status.as_u16(), answer.retry_after), (503, Some(1)));
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that is decided about a request and its response. Pure: whoever moves the bytes asks here.
 
-use http::{Method, StatusCode, uri::PathAndQuery};
+use http::{Method, StatusCode};
 
 use super::{
     answer::{Answer, Failure},
@@ -26,10 +26,10 @@ pub struct Settings {
 }
 
 /// Where a request goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// To the control API, as this path.
-    Control(PathAndQuery),
+    Control(&'static str),
     /// To a replica of the default pool.
     Pool,
 }
@@ -45,19 +45,24 @@ pub struct Exchange {
 
 impl Settings {
     /// Where a request for this path goes.
-    pub fn target(&self, path: &PathAndQuery) -> Target {
-        let rest = self.control_paths.as_deref().and_then(|prefix| path.path().strip_prefix(prefix));
+    pub fn target(&self, path: &str) -> Target {
+        let rest = self.control_paths.as_deref().and_then(|prefix| path.strip_prefix(prefix));
         match rest {
-            Some("/rep") => Target::Control(PathAndQuery::from_static("/rep")),
-            Some("/add") => Target::Control(PathAndQuery::from_static("/add")),
-            Some("/rm") => Target::Control(PathAndQuery::from_static("/rm")),
+            Some("/rep") => Target::Control("/rep"),
+            Some("/add") => Target::Control("/add"),
+            Some("/rm") => Target::Control("/rm"),
             _ => Target::Pool,
         }
     }
 
+    /// Whether [`instead_of`](Self::instead_of) may give an answer to such a request.
+    pub fn may_replace(&self, method: &Method) -> bool {
+        self.unknown_path_is_400 && *method == Method::GET
+    }
+
     /// The answer that goes to the client in place of the replica's, if one does.
     pub fn instead_of(&self, status: StatusCode, method: &Method, path: &str) -> Option<Answer> {
-        let replaced = self.unknown_path_is_400 && status == StatusCode::NOT_FOUND && *method == Method::GET;
+        let replaced = self.may_replace(method) && status == StatusCode::NOT_FOUND;
         let message = || format!("<Error> '{path}' endpoint does not exist in server replicas");
         replaced.then(|| Answer::new(StatusCode::BAD_REQUEST, None, &message()))
     }
@@ -106,14 +111,14 @@ mod tests {
     }
 
     fn target(control_paths: Option<&str>, path: &'static str) -> Target {
-        settings(control_paths).target(&PathAndQuery::from_static(path))
+        settings(control_paths).target(path)
     }
 
     #[test]
     fn control_paths_are_the_three_under_their_prefix_and_nothing_else() {
-        let control = |path| Target::Control(PathAndQuery::from_static(path));
+        let control = Target::Control;
         assert_eq!(target(Some(""), "/rep"), control("/rep"));
-        assert_eq!(target(Some(""), "/add?x"), control("/add"));
+        assert_eq!(target(Some(""), "/add"), control("/add"));
         assert_eq!(target(Some("/lb"), "/lb/rm"), control("/rm"));
         for (prefix, path) in [(Some(""), "/rep/"), (Some(""), "/REP"), (Some("/lb"), "/rm"), (None, "/rep")]
         {

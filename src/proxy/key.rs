@@ -2,9 +2,10 @@
 
 use std::{net::IpAddr, str::FromStr};
 
-use http::{HeaderName, request::Parts};
+use http::HeaderName;
 use rand::{Rng, RngExt};
 
+use super::framing::{Framing, Request};
 use crate::ring::id_of_key;
 
 /// Longer bodies are not waited for.
@@ -35,27 +36,30 @@ pub struct KeyError(String);
 impl KeySource {
     /// Whether the request's body has to be read for its key: with `request_id` a JSON body of a known length of up to
     /// 4096 bytes.
-    pub fn needs_body(&self, head: &Parts) -> bool {
-        let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let length = header(http::header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-        let media_type = header(http::header::CONTENT_TYPE).and_then(|value| value.split(';').next());
+    pub fn needs_body(&self, request: &Request<'_>) -> bool {
+        let Framing::Length(length @ 1..) = request.framing else { return false };
         *self == KeySource::RequestId
-            && length.is_some_and(|length| (1..=BODY_LIMIT as u64).contains(&length))
-            && media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+            && length <= BODY_LIMIT as u64
+            && request.fields.get("content-type").is_some_and(is_json)
     }
 
-    /// The request's id on the ring. `body` is the whole body where [`needs_body`](Self::needs_body) asks for it.
-    pub fn id(&self, head: &Parts, body: Option<&[u8]>, client: IpAddr, rng: &mut impl Rng) -> u64 {
-        let in_query = |name| in_query(head, name).map(|value| id_of_key(value.as_bytes()));
+    /// The request's id on the ring, as far as its head tells.
+    pub fn id(&self, request: &Request<'_>, client: IpAddr, rng: &mut impl Rng) -> u64 {
+        let in_query = |name| in_query(request.target.query?, name).map(|value| id_of_key(value.as_bytes()));
         let found = match self {
-            KeySource::RequestId => body.and_then(id_in_json).or_else(|| in_query("request_id")),
+            KeySource::RequestId => in_query("request_id"),
             KeySource::Random => None,
-            KeySource::Path => Some(id_of_key(head.uri.path().as_bytes())),
+            KeySource::Path => Some(id_of_key(request.target.path.as_bytes())),
             KeySource::Client => Some(id_of_key(client.to_string().as_bytes())),
-            KeySource::Header(name) => head.headers.get(name).map(|value| id_of_key(value.as_bytes())),
+            KeySource::Header(name) => request.fields.get(name.as_str()).map(id_of_key),
             KeySource::Query(name) => in_query(name),
         };
         found.unwrap_or_else(|| rng.random_range(100_000..=999_999))
+    }
+
+    /// The id that a whole body tells, where [`needs_body`](Self::needs_body) asks for it: it goes before that of the head.
+    pub fn id_in_body(&self, body: &[u8]) -> Option<u64> {
+        id_in_json(body)
     }
 }
 
@@ -86,68 +90,75 @@ fn id_in_json(body: &[u8]) -> Option<u64> {
     }
 }
 
-fn in_query<'a>(head: &'a Parts, name: &str) -> Option<&'a str> {
-    let mut parameters = head.uri.query()?.split('&').filter_map(|parameter| parameter.split_once('='));
+fn in_query<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
     parameters.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+fn is_json(media_type: &[u8]) -> bool {
+    let essence = media_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
 #[cfg(test)]
 mod tests {
     use rand::{SeedableRng, rngs::StdRng};
 
-    use super::*;
+    use super::{
+        super::framing::{Limits, Progress, Scratch},
+        *,
+    };
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 
-    fn head(uri: &str, headers: &[(&str, &str)]) -> Parts {
-        let mut request = http::Request::get(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request.body(()).unwrap().into_parts().0
+    /// What `ask` makes of a request with these header lines.
+    fn with<T>(target: &str, lines: &str, ask: impl FnOnce(&Request<'_>) -> T) -> T {
+        let text = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        let mut scratch = Scratch::default();
+        let (mut progress, limits) = (Progress::default(), Limits::default());
+        ask(&Request::parse(text.as_bytes(), &mut progress, &limits, &mut scratch).unwrap().unwrap())
     }
 
-    fn id(key: &str, head: &Parts, body: Option<&str>) -> u64 {
+    fn id(key: &str, target: &str, lines: &str) -> u64 {
         let source: KeySource = key.parse().unwrap();
-        source.id(head, body.map(str::as_bytes), CLIENT, &mut StdRng::seed_from_u64(1))
+        with(target, lines, |request| source.id(request, CLIENT, &mut StdRng::seed_from_u64(1)))
     }
 
     #[test]
     fn each_source_finds_its_key() {
-        let head = head("/a/b?x=1&request_id=132574&y=22", &[("user", "77")]);
-        assert_eq!(id("request_id", &head, None), 132_574);
-        assert_eq!(id("request_id", &head, Some(r#"{"request_id": 999999}"#)), 999_999);
-        assert_eq!(id("request_id", &head, Some(r#"{"request_id": "888888"}"#)), 888_888);
-        assert_eq!(id("query:y", &head, None), 22);
-        assert_eq!(id("header:User", &head, None), 77);
-        assert_eq!(id("path", &head, None), id_of_key(b"/a/b"));
-        assert_eq!(id("client", &head, None), id_of_key(b"192.0.2.7"));
+        let id = |key| id(key, "/a/b?x=1&request_id=132574&y=22", "user: 77\r\n");
+        assert_eq!(id("request_id"), 132_574);
+        assert_eq!(id("query:y"), 22);
+        assert_eq!(id("header:User"), 77);
+        assert_eq!(id("path"), id_of_key(b"/a/b"));
+        assert_eq!(id("client"), id_of_key(b"192.0.2.7"));
+        assert_eq!(KeySource::RequestId.id_in_body(br#"{"request_id": 999999}"#), Some(999_999));
+        assert_eq!(KeySource::RequestId.id_in_body(br#"{"request_id": "888888"}"#), Some(888_888));
     }
 
     #[test]
     fn a_request_without_a_key_gets_a_random_six_digit_id() {
-        let bare = head("/", &[]);
         for key in ["request_id", "random", "header:user", "query:user"] {
-            assert!((100_000..=999_999).contains(&id(key, &bare, None)), "{key}");
+            assert!((100_000..=999_999).contains(&id(key, "/", "")), "{key}");
         }
         for body in ["", "[]", "{", r#"{"request_id":null}"#, r#"{"request_id":{"a":1}}"#] {
-            assert!((100_000..=999_999).contains(&id("request_id", &bare, Some(body))), "{body}");
+            assert_eq!(KeySource::RequestId.id_in_body(body.as_bytes()), None, "{body}");
         }
     }
 
     #[test]
     fn only_small_json_bodies_of_known_length_are_waited_for() {
-        let needs = |key: &str, headers: &[(&str, &str)]| {
+        let needs = |key: &str, lines: &str| {
             let source: KeySource = key.parse().unwrap();
-            source.needs_body(&head("/", headers))
+            with("/", lines, |request| source.needs_body(request))
         };
-        let json = ("content-type", "Application/JSON; charset=utf-8");
-        assert!(needs("request_id", &[json, ("content-length", "4096")]));
-        assert!(!needs("request_id", &[json, ("content-length", "4097")]));
-        assert!(!needs("request_id", &[json, ("content-length", "0")]));
-        assert!(!needs("request_id", &[json, ("transfer-encoding", "chunked")]));
-        assert!(!needs("request_id", &[("content-type", "text/plain"), ("content-length", "9")]));
-        assert!(!needs("path", &[json, ("content-length", "9")]));
+        let json = |line: &str| format!("Content-Type: Application/JSON; charset=utf-8\r\n{line}\r\n");
+        assert!(needs("request_id", &json("Content-Length: 4096")));
+        assert!(!needs("request_id", &json("Content-Length: 4097")));
+        assert!(!needs("request_id", &json("Content-Length: 0")));
+        assert!(!needs("request_id", &json("Transfer-Encoding: chunked")));
+        assert!(!needs("request_id", "Content-Type: text/plain\r\nContent-Length: 9\r\n"));
+        assert!(!needs("path", &json("Content-Length: 9")));
     }
 
     #[test]

@@ -18,10 +18,10 @@ use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
     task::{JoinSet, LocalSet},
-    time::{interval, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{Config, Links, budget::Budget, h1, thread::Core};
+use super::{Config, Links, budget::Budget, forward, thread::Core};
 
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -130,7 +130,8 @@ async fn run(core: Rc<Core>, listener: TcpListener, mut place: Place, mut stop: 
         Err(error) => return tracing::error!(%error, "a core cannot listen"),
     };
     let mut clients = JoinSet::new();
-    let mut sweep = interval(SWEEP);
+    let (mut sweep, mut ticks) = (interval(SWEEP), interval(forward::TICK));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut epoch = core.links.epoch.clone();
     epoch.mark_changed();
     loop {
@@ -148,6 +149,10 @@ async fn run(core: Rc<Core>, listener: TcpListener, mut place: Place, mut stop: 
                 place.load().fetch_sub(1, Relaxed);
                 None
             }
+            now = ticks.tick() => {
+                core.deadlines.tick(now.into());
+                None
+            }
             _ = sweep.tick() => {
                 core.sweep();
                 None
@@ -160,12 +165,22 @@ async fn run(core: Rc<Core>, listener: TcpListener, mut place: Place, mut stop: 
         };
         if let Some((stream, peer)) = taken {
             let _nagle_is_only_slow = stream.set_nodelay(true);
-            clients.spawn_local(h1::serve(core.clone(), stream, peer, stop.clone()));
+            clients.spawn_local(forward::serve(core.clone(), stream, peer));
         }
     }
     drop(listener);
-    let drained = timeout(core.config.drain_timeout, async { while clients.join_next().await.is_some() {} });
-    if drained.await.is_err() {
+    core.stop();
+    let drained = async {
+        loop {
+            tokio::select! {
+                ended = clients.join_next() => if ended.is_none() { break },
+                now = ticks.tick() => core.deadlines.tick(now.into()),
+                Ok(()) = epoch.changed() => core.follow(*epoch.borrow_and_update()),
+            }
+        }
+    };
+    let drained = timeout(core.config.drain_timeout, drained).await;
+    if drained.is_err() {
         tracing::warn!(connections = clients.len(), "the drain timeout is over: connections are cut off");
     }
 }

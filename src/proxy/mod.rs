@@ -11,19 +11,14 @@ use crate::table::Published;
 
 mod answer;
 mod budget;
-mod connections;
-mod delivery;
 mod exchange;
-mod h1;
-mod headers;
-mod kept;
+mod forward;
+pub mod framing;
 mod key;
 mod latency;
 mod listen;
-mod relay;
 mod retry;
 mod thread;
-mod waiters;
 
 pub use exchange::Settings;
 pub use key::{KeyError, KeySource};
@@ -41,8 +36,14 @@ pub struct Config {
     pub response_timeout: Duration,
     /// How many requests in a row a replica may fail until the fleet is told; 0 for as many as it likes.
     pub eject_after: u32,
-    /// How long an unused connection to a replica is kept.
+    /// How long an unused connection is kept, to a replica or to a client.
     pub idle_timeout: Duration,
+    /// How long a client may take for a request's head.
+    pub header_timeout: Duration,
+    /// How long a client may pause within a body, as it sends or takes it.
+    pub body_timeout: Duration,
+    /// How large heads may be.
+    pub limits: framing::Limits,
     /// How long requests in flight may go on after the balancer was told to stop.
     pub drain_timeout: Duration,
 }

@@ -9,7 +9,14 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::{Config, Links, budget::Budget, connections::Connections, latency::Latency, waiters::Waiters};
+use tokio::net::TcpStream;
+
+use super::{
+    Config, Links,
+    budget::Budget,
+    forward::{Buffers, Deadlines, Idle, MOST_AGE},
+    latency::Latency,
+};
 use crate::table::Replica;
 
 /// Everything that the connections of one thread share.
@@ -18,8 +25,12 @@ pub(super) struct Core {
     index: usize,
     pub(super) config: Config,
     pub(super) links: Links,
-    pub(super) connections: Connections,
-    pub(super) waiters: Rc<Waiters>,
+    /// Connections to replicas that nobody uses now.
+    pub(super) idle: Idle<TcpStream>,
+    /// What is waited for at most.
+    pub(super) deadlines: Rc<Deadlines>,
+    /// Where bytes pass through.
+    pub(super) buffers: RefCell<Buffers>,
     retries: Arc<Budget>,
     /// How long answers took, where hedging goes by that.
     pub(super) latency: RefCell<Latency>,
@@ -28,6 +39,7 @@ pub(super) struct Core {
     begun: Instant,
     /// The second since then that the last request came in.
     second: Cell<u32>,
+    stopping: Cell<bool>,
 }
 
 impl Core {
@@ -43,19 +55,22 @@ impl Core {
             index,
             config,
             links,
-            connections: Connections::default(),
-            waiters: Rc::default(),
+            idle: Idle::default(),
+            deadlines: Deadlines::new(Instant::now()),
+            buffers: RefCell::default(),
             retries,
             latency: RefCell::default(),
             rng: RefCell::new(StdRng::from_rng(&mut rand::rng())),
             begun,
             second: Cell::default(),
+            stopping: Cell::default(),
         }
     }
 
     /// Counts a request that comes now.
-    pub(super) fn count_request(&self, now: Instant) {
-        self.second.set(u32::try_from(now.duration_since(self.begun).as_secs()).unwrap_or(u32::MAX));
+    pub(super) fn count_request(&self) {
+        let now = self.deadlines.time().saturating_duration_since(self.begun);
+        self.second.set(u32::try_from(now.as_secs()).unwrap_or(u32::MAX));
         self.retries.count_request(self.index, self.second.get());
     }
 
@@ -78,16 +93,27 @@ impl Core {
         }
     }
 
+    /// Has connections end with what is in flight on them.
+    pub(super) fn stop(&self) {
+        self.stopping.set(true);
+        self.deadlines.wake_all();
+    }
+
+    /// Whether connections end with what is in flight on them.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
     /// Closes connections that nobody needs any more.
     pub(super) fn sweep(&self) {
         let snapshot = self.links.published.load();
-        self.connections.sweep(&snapshot.default, self.config.idle_timeout, Instant::now());
+        self.idle.sweep(&snapshot.default, self.config.idle_timeout, MOST_AGE, Instant::now());
     }
 
     /// Follows the snapshot of this epoch: lets go of whoever is not in it.
     pub(super) fn follow(&self, epoch: u64) {
         self.sweep();
-        self.waiters.wake();
+        self.deadlines.wake_busy();
         self.links.published.acknowledge(self.index, epoch);
     }
 }

@@ -32,6 +32,24 @@ impl Raw {
             .expect("sent");
     }
 
+    /// Sends no more.
+    pub async fn finish(&mut self) {
+        let _may_have_ended = self.stream.shutdown().await;
+    }
+
+    /// Takes everything up to the end of the connection, and whether it broke in place of ending.
+    pub async fn rest(&mut self) -> (String, bool) {
+        let broke = loop {
+            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.received)).await;
+            match read.unwrap_or_else(|_| panic!("no end: {:?}", String::from_utf8_lossy(&self.received))) {
+                Ok(0) => break false,
+                Ok(_) => {}
+                Err(_) => break true,
+            }
+        };
+        (String::from_utf8(std::mem::take(&mut self.received)).expect("text"), broke)
+    }
+
     /// Takes what came up to and with `text`, waiting for it.
     pub async fn read_to(&mut self, text: &str) -> String {
         loop {

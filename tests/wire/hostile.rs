@@ -53,6 +53,10 @@ impl Call {
         Call { body: body.into(), ..self }
     }
 
+    fn has(&self, name: &str, value: &str) -> bool {
+        self.headers.iter().any(|(there, found)| *there == name && found == value.as_bytes())
+    }
+
     fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(there, _)| *there != name);
         self

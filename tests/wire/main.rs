@@ -4,6 +4,7 @@
 mod support;
 
 mod care;
+mod conformance;
 mod control;
 mod fixed;
 mod hostile;

@@ -173,10 +173,25 @@ fn hosts() -> Vec<Call> {
     ];
     let foreign = table
         .into_iter()
-        .flat_map(|host| changes(403, "the Host of a call").map(move |call| call.and("host", host)));
+        .flat_map(|host| changes(403, "the Host of a call").map(move |call| call.and("host", host)))
+        .map(
+            |call| if MALFORMED.iter().any(|host| call.has("host", host)) { before_all(call) } else { call },
+        );
     let two = changes(403, "the Host of a call")
-        .map(|call| call.and("host", "127.0.0.1:PORT").and("host", "evil.example"));
+        .map(|call| before_all(call.and("host", "127.0.0.1:PORT").and("host", "evil.example")));
     foreign.chain(two).collect()
+}
+
+/// Those of them that are no hosts at all.
+const MALFORMED: [&str; 5] =
+    ["", "evil.example@127.0.0.1:PORT", "[::1", "127.0.0.1, evil", "http://127.0.0.1"];
+
+/// What no request may have is refused, where clients connect, before it is known where the request goes.
+fn before_all(call: Call) -> Call {
+    match call.port {
+        Port::Traffic => Call { status: 400, says: "Host", ..call },
+        Port::Admin => call,
+    }
 }
 
 /// A forged origin of the call makes nothing of it better.

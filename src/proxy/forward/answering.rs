@@ -1,0 +1,40 @@
+//! A response under way to the client.
+
+use super::{asking::Asking, flow::Flow};
+use crate::proxy::framing::{
+    Framing, Response, Version,
+    rewrite::{self, Delivery},
+};
+
+/// A response whose head has come.
+pub(super) struct Answering {
+    pub(super) status: u16,
+    pub(super) download: Flow,
+    /// Whether the replica keeps its connection.
+    pub(super) keeps: bool,
+    /// Whether the client's connection can be kept.
+    pub(super) keep_alive: bool,
+    /// Whether both go on in another protocol.
+    pub(super) switches: bool,
+    /// Whether the client sees the end of the body only by the end of the connection.
+    pub(super) until_close: bool,
+}
+
+impl Answering {
+    /// Writes a response's head for the client, and says how the rest goes.
+    pub(super) fn begin(
+        out: &mut Vec<u8>,
+        response: &Response<'_>,
+        asking: &Asking,
+        is_stopping: bool,
+    ) -> Self {
+        let apart = asking.version == Version::Http10 && response.framing == Framing::Chunked;
+        let framing = if apart { Framing::UntilClose } else { response.framing };
+        let until_close = framing == Framing::UntilClose;
+        let keep_alive = asking.keep_alive && !until_close && !is_stopping;
+        rewrite::response(out, response, &Delivery { version: asking.version, keep_alive, framing }, &[]);
+        let download = if apart { Flow::content_only(response.framing) } else { Flow::new(response.framing) };
+        let (status, keeps, switches) = (response.status, response.keep_alive, response.switches());
+        Answering { status, download, keeps, keep_alive, switches, until_close }
+    }
+}

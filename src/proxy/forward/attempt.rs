@@ -1,0 +1,316 @@
+//! One attempt to have a replica answer.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use http::StatusCode;
+use tokio::io::DuplexStream;
+
+use super::{
+    answering::Answering,
+    arrived::Arrived,
+    asking::Asking,
+    buffers::Buffers,
+    client::{Client, Downstream, Fault},
+    deadlines::{Moment, NEVER},
+    flow::Cut,
+    line::{Blame, Line, Opening, open},
+    reading::{End, Hold, Reading},
+};
+use crate::{
+    proxy::{
+        retry::{Hedge, Setback, is_failure},
+        thread::Core,
+    },
+    table::{InFlight, Replica},
+};
+
+/// A request given to a replica (or to the control API, which needs no claim).
+pub(super) struct Attempt {
+    claim: Option<InFlight>,
+    stage: Stage,
+    /// Whether the connection carried others before.
+    is_used: bool,
+    opened: Instant,
+    /// How much of the request was sent.
+    pub(super) sent: usize,
+    /// Whether it takes no more of the request; it may answer all the same.
+    pub(super) is_deaf: bool,
+    pub(super) arrived: Arrived,
+    hold: Option<Hold>,
+    /// When its response has to begin.
+    try_at: Moment,
+    /// When more of the request's body has to come.
+    client_at: Moment,
+    /// How much of that had come when those were set.
+    moved: u64,
+    /// When it began, where that matters.
+    begun: Option<Instant>,
+}
+
+enum Stage {
+    Opening(Opening),
+    Open(Line),
+}
+
+/// Why there is no response.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The replica is to blame, or nobody.
+    Setback(Setback),
+    /// The client is.
+    Client(Fault),
+}
+
+impl Attempt {
+    /// An attempt with whom this claim is on, over an idle connection if there is one.
+    pub(super) fn new(core: &Core, claim: InFlight) -> Self {
+        let retry = &core.config.exchange.retry;
+        let try_at = retry.try_timeout.map_or(NEVER, |most| core.deadlines.after(most));
+        let begun = (retry.hedge == Some(Hedge::P95)).then(Instant::now);
+        let (stage, opened, is_used) = connection(core, claim.replica(), false);
+        Attempt { claim: Some(claim), is_used, try_at, begun, ..Attempt::over(stage, opened) }
+    }
+
+    /// An attempt with the control API at the other end of this.
+    pub(super) fn with_control(core: &Core, line: DuplexStream) -> Self {
+        Attempt::over(Stage::Open(Line::Control(line)), core.deadlines.time())
+    }
+
+    fn over(stage: Stage, opened: Instant) -> Self {
+        Attempt {
+            claim: None,
+            stage,
+            is_used: false,
+            opened,
+            sent: 0,
+            is_deaf: false,
+            arrived: Arrived::default(),
+            hold: None,
+            try_at: NEVER,
+            client_at: NEVER,
+            moved: 0,
+            begun: None,
+        }
+    }
+
+    /// Whom it is with, if it is a replica.
+    pub(super) fn replica(&self) -> Option<&Arc<Replica>> {
+        self.claim.as_ref().map(InFlight::replica)
+    }
+
+    /// Whether the replica was given up.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.replica().is_some_and(|replica| replica.is_given_up())
+    }
+
+    /// The connection. There must have been a response.
+    pub(super) fn line(&mut self) -> (&mut Line, &mut usize, &mut Arrived) {
+        match &mut self.stage {
+            Stage::Open(line) => (line, &mut self.sent, &mut self.arrived),
+            Stage::Opening(_) => unreachable!("a response comes over a connection"),
+        }
+    }
+
+    /// Keeps the connection for others.
+    pub(super) fn give_back(self, core: &Core) {
+        if let (Some(claim), Stage::Open(Line::Replica(stream))) = (self.claim, self.stage) {
+            core.idle.give_back(claim.replica(), stream, self.opened, core.deadlines.time());
+        }
+    }
+
+    /// Begins again over another connection.
+    fn connect(&mut self, core: &Core, only_new: bool) {
+        let Some(claim) = &self.claim else { return };
+        (self.stage, self.opened, self.is_used) = connection(core, claim.replica(), only_new);
+        (self.sent, self.is_deaf, self.arrived, self.hold) = (0, false, Arrived::default(), None);
+    }
+
+    /// Sends the request until a response begins. One that goes to the client as it is has gone there as far as it has
+    /// come; any other waits in what this returns.
+    pub(super) fn poll<S: Downstream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        core: &Core,
+        client: &mut Client<S>,
+        asking: &mut Asking,
+    ) -> Poll<Result<Answering, Failed>> {
+        loop {
+            if let Stage::Opening(opening) = &mut self.stage {
+                match opening.as_mut().poll(cx) {
+                    Poll::Ready(Ok(stream)) => {
+                        self.opened = core.deadlines.time();
+                        self.stage = Stage::Open(Line::Replica(stream));
+                    }
+                    Poll::Ready(Err(blame)) => return Poll::Ready(Err(self.unreached(core, blame))),
+                    Poll::Pending if self.waits_in_vain(client, cx) => {
+                        return Poll::Ready(Err(Failed::Setback(Setback::Unsent)));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            match ready!(self.poll_open(cx, core, client, asking)) {
+                Ok(answering) => {
+                    self.answered(core, answering.status);
+                    return Poll::Ready(Ok(answering));
+                }
+                Err(End::Failed(failed)) => return Poll::Ready(Err(failed)),
+                // what looked idle had been closed: no fault of anybody's
+                Err(End::Broke) if self.is_used && asking.upload.is_unsent(self.sent) => {
+                    self.connect(core, false);
+                }
+                Err(End::Broke) if self.is_used && asking.can_repeat() && !self.is_suspected() => {
+                    self.connect(core, true);
+                }
+                Err(End::Broke) => return Poll::Ready(Err(self.broken(core, asking))),
+            }
+        }
+    }
+
+    /// Whether the replica was given up. If not, the task is woken when it is.
+    fn waits_in_vain<S>(&self, client: &Client<S>, cx: &Context<'_>) -> bool {
+        client.deadline.is_over_at(NEVER, cx);
+        self.is_given_up()
+    }
+
+    fn is_suspected(&self) -> bool {
+        self.replica().is_some_and(|replica| replica.is_suspected())
+    }
+
+    fn poll_open<S: Downstream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        core: &Core,
+        client: &mut Client<S>,
+        asking: &mut Asking,
+    ) -> Poll<Result<Answering, End>> {
+        let Stage::Open(line) = &mut self.stage else { unreachable!("it is open") };
+        if !self.is_deaf && !asking.upload.is_done(self.sent) {
+            let buffers = &mut *core.buffers.borrow_mut();
+            match asking.upload.poll(cx, client, line, &mut self.sent, buffers) {
+                Poll::Ready(Err(Cut::Sink(_))) if asking.upload.is_unsent(self.sent) => {
+                    return Poll::Ready(Err(End::Broke));
+                }
+                Poll::Ready(Err(Cut::Sink(_))) => self.is_deaf = true,
+                Poll::Ready(Err(cut)) => {
+                    return Poll::Ready(Err(End::Failed(Failed::Client(Fault::of(cut)))));
+                }
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        if let Poll::Ready(response) = self.poll_response(cx, core, client, asking) {
+            return Poll::Ready(response);
+        }
+        if self.is_given_up() {
+            return Poll::Ready(Err(End::Failed(Failed::Setback(Setback::GivenUp))));
+        }
+        match self.is_late(cx, core, client, asking) {
+            Some(failed) => Poll::Ready(Err(End::Failed(failed))),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Waits for the response's head.
+    fn poll_response<S: Downstream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        core: &Core,
+        client: &mut Client<S>,
+        asking: &Asking,
+    ) -> Poll<Result<Answering, End>> {
+        if self.hold.as_mut().is_some_and(|hold| hold.is_over_now(cx)) {
+            self.arrived.look_again();
+        }
+        let Stage::Open(line) = &mut self.stage else { unreachable!("it is open") };
+        let Buffers { input, output, fields, .. } = &mut *core.buffers.borrow_mut();
+        let mut reading =
+            Reading { core, client, asking, hold: &mut self.hold, is_control: self.claim.is_none() };
+        loop {
+            let found = self.arrived.poll_head(cx, line, input, |cx, bytes, progress| {
+                reading.take(cx, bytes, progress, fields, output)
+            });
+            match ready!(found) {
+                Ok(Some(response)) => return Poll::Ready(response),
+                Ok(None) => {
+                    // interim responses; what the client does not take of them goes with the final one
+                    let _ = reading.client.poll_early(cx);
+                }
+                Err(_) => return Poll::Ready(Err(End::Broke)),
+            }
+        }
+    }
+
+    /// Who is to blame if the time is over. A request's body that is coming moves the time on.
+    fn is_late<S>(
+        &mut self,
+        cx: &Context<'_>,
+        core: &Core,
+        client: &Client<S>,
+        asking: &mut Asking,
+    ) -> Option<Failed> {
+        let (config, upload) = (&core.config, &asking.upload);
+        let waits_for_client = upload.waits_for_client(self.sent) && !self.is_deaf;
+        if self.claim.is_some()
+            && (upload.moved() != self.moved || waits_for_client && self.client_at == NEVER)
+        {
+            self.moved = upload.moved();
+            self.client_at = core.deadlines.after(config.body_timeout);
+            asking.response_at = core.deadlines.after(config.response_timeout);
+            self.try_at = config.exchange.retry.try_timeout.map_or(NEVER, |most| core.deadlines.after(most));
+        }
+        let at = asking.response_at.min(if waits_for_client { self.client_at } else { self.try_at });
+        if !client.deadline.is_over_at(at, cx) {
+            return None;
+        }
+        if waits_for_client {
+            return Some(Failed::Client(Fault::Slow));
+        }
+        if let Some(replica) = self.replica().filter(|_| upload.is_read()) {
+            core.note(replica, true);
+        }
+        Some(Failed::Setback(Setback::Late))
+    }
+
+    /// Notes that there is a response.
+    fn answered(&self, core: &Core, status: u16) {
+        if let Some(begun) = self.begun {
+            core.latency.borrow_mut().note(begun.elapsed());
+        }
+        if let Some(replica) = self.replica() {
+            core.note(replica, StatusCode::from_u16(status).is_ok_and(is_failure));
+        }
+    }
+
+    fn unreached(&self, core: &Core, blame: Blame) -> Failed {
+        if let Some(replica) = self.replica().filter(|_| blame == Blame::Replica) {
+            core.suspect(replica);
+        }
+        Failed::Setback(Setback::Unsent)
+    }
+
+    fn broken(&self, core: &Core, asking: &Asking) -> Failed {
+        let is_unsent = asking.upload.is_unsent(self.sent);
+        if let Some(replica) = self.replica() {
+            core.suspect(replica);
+            if !is_unsent {
+                core.note(replica, true);
+            }
+        }
+        Failed::Setback(if is_unsent { Setback::Unsent } else { Setback::Broken })
+    }
+}
+
+/// A connection to a replica, when it was opened, and whether it carried others before.
+fn connection(core: &Core, replica: &Arc<Replica>, only_new: bool) -> (Stage, Instant, bool) {
+    let idle = if only_new { None } else { core.idle.take(replica) };
+    match idle {
+        Some((stream, opened)) => (Stage::Open(Line::Replica(stream)), opened, true),
+        None => {
+            let opening = open(replica.address, core.config.connect_timeout);
+            (Stage::Opening(opening), core.deadlines.time(), false)
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! A client's connection: its requests one after the other.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::StatusCode;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::{
+    arrived::{Arrived, NoHead},
+    asking::Asking,
+    buffers::{Buffers, Pending},
+    deadlines::Deadline,
+    delivery,
+    flow::Cut,
+};
+use crate::proxy::{
+    answer::Answer,
+    exchange::Target,
+    framing::{
+        Framing, Refusal, Version,
+        rewrite::{self, Delivery},
+    },
+    thread::Core,
+};
+
+/// How long a client that still sends is listened to when it was told the end.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A connection to a client.
+pub(in crate::proxy) trait Downstream: AsyncRead + AsyncWrite + Unpin {
+    /// Has its end be seen as a break when it is dropped.
+    fn break_off(&self);
+}
+
+impl Downstream for TcpStream {
+    fn break_off(&self) {
+        let _then_it_ends_unbroken = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// A client and what is under way with it.
+pub(super) struct Client<S> {
+    pub(super) stream: S,
+    pub(super) arrived: Arrived,
+    /// Interim responses that it has not taken yet.
+    pub(super) early: Pending,
+    pub(super) deadline: Deadline,
+    pub(super) peer: SocketAddr,
+    address: Box<str>,
+}
+
+/// What becomes of a connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Another request.
+    Next,
+    /// Its end.
+    End,
+    /// Its end, though the client may still send.
+    Linger,
+    /// Its break: the client must not take what it got for whole.
+    Break,
+}
+
+/// What a client did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is gone.
+    Gone,
+    /// It sends nothing more.
+    Slow,
+    /// It sends nonsense.
+    Refused(Refusal),
+}
+
+impl Fault {
+    /// Why a request's body did not come whole.
+    pub(super) fn of(cut: Cut) -> Self {
+        match cut {
+            Cut::Source(_) | Cut::Sink(_) => Fault::Gone,
+            Cut::Broken(refusal) => Fault::Refused(refusal),
+        }
+    }
+}
+
+/// Serves a client's connection until it ends.
+pub(in crate::proxy) async fn serve<S: Downstream>(core: Rc<Core>, stream: S, peer: SocketAddr) {
+    let mut client = Client {
+        stream,
+        arrived: Arrived::default(),
+        early: Pending::default(),
+        deadline: core.deadlines.deadline(),
+        peer,
+        address: peer.ip().to_canonical().to_string().into(),
+    };
+    client.deadline.set(core.config.header_timeout);
+    let after = loop {
+        match client.next(&core).await {
+            After::Next => client.deadline.set(core.config.idle_timeout),
+            after => break after,
+        }
+    };
+    match after {
+        After::Break => client.stream.break_off(),
+        After::Linger => client.linger().await,
+        After::Next | After::End => {}
+    }
+}
+
+impl<S: Downstream> Client<S> {
+    /// Answers the next request.
+    async fn next(&mut self, core: &Rc<Core>) -> After {
+        let mut asking = match poll_fn(|cx| self.poll_request(cx, core)).await {
+            Ok(asking) => asking,
+            Err(NoHead::Refused(refusal)) => return self.fail(core, Fault::Refused(refusal)).await,
+            Err(NoHead::Broken(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                return self.fail(core, Fault::Slow).await;
+            }
+            Err(NoHead::Ended | NoHead::Broken(_)) => return After::End,
+        };
+        let after = match asking.target {
+            Target::Pool => delivery::by_pool(self, core, &mut asking).await,
+            Target::Control(_) => delivery::by_control(self, core, &mut asking).await,
+        };
+        core.buffers.borrow_mut().take_back(asking.upload.into_bytes());
+        after
+    }
+
+    fn poll_request(&mut self, cx: &mut Context<'_>, core: &Core) -> Poll<Result<Asking, NoHead>> {
+        let was_empty = self.arrived.is_empty();
+        let Buffers { input, fields, spare, .. } = &mut *core.buffers.borrow_mut();
+        let from = (self.peer, &*self.address);
+        let taken = self.arrived.poll_head(cx, &mut self.stream, input, |_, bytes, progress| {
+            Asking::read(core, from, bytes, progress, fields, spare)
+        });
+        if taken.is_ready() {
+            return taken;
+        }
+        let is_empty = self.arrived.is_empty();
+        if was_empty && !is_empty {
+            self.deadline.set(core.config.header_timeout);
+        }
+        match self.deadline.is_over(cx) {
+            true if is_empty => Poll::Ready(Err(NoHead::Ended)),
+            true => Poll::Ready(Err(NoHead::Broken(io::ErrorKind::TimedOut.into()))),
+            false if is_empty && core.is_stopping() => Poll::Ready(Err(NoHead::Ended)),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Writes the interim responses that wait.
+    pub(super) fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.early.poll_flush(&mut self.stream, cx)
+    }
+
+    /// Tells the client what it did wrong.
+    pub(super) async fn fail(&mut self, core: &Core, fault: Fault) -> After {
+        let answer = match fault {
+            Fault::Gone => return After::End,
+            Fault::Slow => Answer::late_request(),
+            Fault::Refused(refusal) => Answer::refusal(refusal.status(), &refusal.to_string()),
+        };
+        self.tell(core, None, &answer).await
+    }
+
+    /// An answer of our own, to this request if it could be read.
+    pub(super) async fn tell(&mut self, core: &Core, asking: Option<&Asking>, answer: &Answer) -> After {
+        let keep_alive =
+            asking.is_some_and(|asking| asking.keep_alive && asking.upload.is_read()) && !core.is_stopping();
+        let version = asking.map_or(Version::Http11, |asking| asking.version);
+        let delivery = Delivery { version, keep_alive, framing: Framing::None };
+        let reason = StatusCode::canonical_reason(&answer.status).unwrap_or_default();
+        let retry_after = answer.retry_after.map(|seconds| seconds.to_string());
+        let mut fields = vec![("Content-Type", &b"application/json"[..])];
+        fields.extend(retry_after.as_ref().map(|seconds| ("Retry-After", seconds.as_bytes())));
+        fields.extend(answer.allow.map(|methods| ("Allow", methods.as_bytes())));
+        let is_head = asking.is_some_and(|asking| asking.asked.is_head);
+        let mut out = Vec::new();
+        self.early.give_to(&mut out);
+        let body = answer.body.as_bytes();
+        rewrite::own(&mut out, answer.status.as_u16(), reason, &delivery, &fields, body, is_head);
+        self.early.keep(&out);
+        self.deadline.set(core.config.body_timeout);
+        let written = poll_fn(|cx| match self.poll_early(cx) {
+            Poll::Pending if self.deadline.is_over(cx) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            written => written,
+        });
+        match written.await {
+            Ok(()) if keep_alive => After::Next,
+            Ok(()) => After::Linger,
+            Err(_) => After::End,
+        }
+    }
+
+    /// Ends the connection, and reads what still comes for a while: a client that is sending would see a break in place of
+    /// its answer (RFC 9112, section 9.6).
+    async fn linger(&mut self) {
+        self.deadline.set(LINGER);
+        let mut ended = false;
+        let mut input = [0; 4096];
+        poll_fn(|cx| {
+            if !ended {
+                ended = Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
+            }
+            match self.poll_discard(cx, &mut input) {
+                Poll::Pending if self.deadline.is_over(cx) => Poll::Ready(()),
+                discarded => discarded,
+            }
+        })
+        .await;
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>, input: &mut [u8]) -> Poll<()> {
+        loop {
+            let mut read = ReadBuf::new(input);
+            let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));
+            if result.is_err() || read.filled().is_empty() || self.deadline.is_over(cx) {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
