@@ -1,8 +1,9 @@
 //! The deployment's network.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use bollard::models::NetworkCreateRequest;
+use tokio::time::{Instant, sleep};
 
 use super::{
     DockerEngine,
@@ -10,6 +11,11 @@ use super::{
     container,
 };
 use crate::engine::{ASK_TIMEOUT, EngineError, START_TIMEOUT};
+
+/// How long a network is waited for that containers are said to be in.
+const ENDPOINTS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two attempts to remove it.
+const ENDPOINTS_LOOK: Duration = Duration::from_millis(100);
 
 impl DockerEngine {
     /// Outside of compose the network is ours to make, and to label.
@@ -46,6 +52,20 @@ impl DockerEngine {
         if !ours {
             return Ok(());
         }
-        gone_is_ok(within(ASK_TIMEOUT, "remove the network", self.docker.remove_network(name)).await)
+        let deadline = Instant::now() + ENDPOINTS_TIMEOUT;
+        loop {
+            let removing = within(ASK_TIMEOUT, "remove the network", self.docker.remove_network(name));
+            match gone_is_ok(removing.await) {
+                Err(error) if is_in_use(&error) && Instant::now() < deadline => {
+                    sleep(ENDPOINTS_LOOK).await;
+                }
+                removed => return removed,
+            }
+        }
     }
+}
+
+/// Whether containers are said to be in it: a busy engine says so for a moment of those that it has removed.
+fn is_in_use(error: &EngineError) -> bool {
+    matches!(error, EngineError::Refused { why, .. } if why.contains("active endpoints"))
 }
