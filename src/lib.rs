@@ -4,7 +4,7 @@
 //! work. So they live in different tasks and share one immutable value, the snapshot, swapped whole.
 //!
 //! A request: [`proxy`] accepts it, finds its key, and claims the first candidate on the ring by the snapshot of now; where
-//! no connection can be opened, the next one. It takes no lock and never waits for an engine.
+//! that one fails it and it may be sent again, the next one. It takes no lock and never waits for an engine.
 //!
 //! A change (a call, an event, a death, a restart; all one path): the loop of [`fleet`] wakes, looks at the engine and
 //! the heartbeats, publishes the table if it differs, and acts on the difference between what is desired and what is
