@@ -30,7 +30,7 @@ const PURE: [&str; 19] = [
     "name.rs",
     "event.rs",
     "ring",
-    "table.rs",
+    "table",
     "fleet/desired.rs",
     "fleet/health.rs",
     "fleet/journal.rs",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{args::duration, value::size};
-use crate::proxy::framing::Limits;
+use crate::proxy::Limits;
 
 /// The flags of [`Limits`], and of the times beside them.
 #[derive(clap::Args, Clone, Debug)]
@@ -15,13 +15,13 @@ pub struct ClientArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     pub body_timeout: Duration,
     /// The longest header of a request or a response, such as 64k
-    #[arg(long, value_name = "BYTES", value_parser = size, default_value = "64k")]
+    #[arg(long, value_name = "BYTES", value_parser = limit, default_value = "64k")]
     pub max_header_bytes: usize,
     /// The fields that a header may have, at most 512
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=512), default_value = "128")]
     pub max_header_fields: u16,
     /// The longest URL of a request, such as 16k
-    #[arg(long, value_name = "BYTES", value_parser = size, default_value = "16k")]
+    #[arg(long, value_name = "BYTES", value_parser = limit, default_value = "16k")]
     pub max_url_bytes: usize,
 }
 
@@ -30,5 +30,15 @@ impl ClientArgs {
     pub fn limits(&self) -> Limits {
         let fields = usize::from(self.max_header_fields);
         Limits { head: self.max_header_bytes, fields, target: self.max_url_bytes }
+    }
+}
+
+/// The least that a limit may be, in bytes: hardly any request has less.
+const LEAST: usize = 64;
+
+fn limit(text: &str) -> Result<usize, &'static str> {
+    match size(text)? {
+        small if small < LEAST => Err("at least 64 bytes: hardly any request has less"),
+        limit => Ok(limit),
     }
 }

@@ -13,7 +13,7 @@ mod answer;
 mod budget;
 mod exchange;
 mod forward;
-pub mod framing;
+mod framing;
 mod key;
 mod latency;
 mod listen;
@@ -21,6 +21,7 @@ mod retry;
 mod thread;
 
 pub use exchange::Settings;
+pub use framing::{Limits, MOST_FIELDS};
 pub use key::{KeyError, KeySource};
 pub use listen::{Listeners, Plane};
 pub use retry::{Hedge, HedgeError, Rules};
@@ -43,7 +44,7 @@ pub struct Config {
     /// How long a client may pause within a body, as it sends or takes it.
     pub body_timeout: Duration,
     /// How large heads may be.
-    pub limits: framing::Limits,
+    pub limits: Limits,
     /// How long requests in flight may go on after the balancer was told to stop.
     pub drain_timeout: Duration,
 }

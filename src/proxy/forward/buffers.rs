@@ -62,6 +62,11 @@ impl Pending {
         self.sent == self.bytes.len()
     }
 
+    /// How many bytes wait.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
     /// How much was taken of what waits.
     pub(super) fn sent(&self) -> u64 {
         self.sent as u64

@@ -71,7 +71,7 @@ impl<S: Downstream> Reading<'_, S> {
             return Ok(None);
         };
         if response.is_interim() {
-            self.pass_on(&response, output);
+            self.pass_on(&response, output)?;
             return Ok(Some((response.len, None)));
         }
         if let Some(whole) = self.to_hold(&response, bytes.len()) {
@@ -96,14 +96,19 @@ impl<S: Downstream> Reading<'_, S> {
         }
     }
 
-    /// Has an interim response go to the client. 100 answers what was not asked of the replica.
-    fn pass_on(&mut self, response: &Response<'_>, output: &mut Vec<u8>) {
+    /// Has an interim response go to the client, unless it takes none of too many. 100 answers what was not asked of
+    /// the replica.
+    fn pass_on(&mut self, response: &Response<'_>, output: &mut Vec<u8>) -> Result<(), Refusal> {
         if response.status == 100 || self.asking.version == Version::Http10 {
-            return;
+            return Ok(());
         }
         output.clear();
         Answering::begin(output, response, self.asking, false);
         self.client.early.keep(output);
+        if self.client.early.len() > self.core.config.limits.head {
+            return Err(Refusal::HeadTooLong);
+        }
+        Ok(())
     }
 
     /// The length of a response that is to be held until it is whole.

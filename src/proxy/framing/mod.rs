@@ -24,7 +24,7 @@ mod tests;
 pub use body::{Body, Fed};
 pub use fields::{Fields, Kind, Scratch};
 pub use refusal::Refusal;
-pub use request::{Preface, Request, preface};
+pub use request::Request;
 pub use response::{Asked, Response};
 pub use target::Target;
 

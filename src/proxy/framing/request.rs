@@ -35,29 +35,6 @@ pub struct Request<'a> {
     pub len: usize,
 }
 
-/// Whether a connection's first bytes say that it is HTTP/2 (RFC 9113, section 3.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preface {
-    /// They do.
-    Http2,
-    /// They may, with more of them.
-    Partial,
-    /// They do not.
-    Other,
-}
-
-/// What a connection of HTTP/2 begins with.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// What a connection's first bytes say about its protocol.
-pub fn preface(bytes: &[u8]) -> Preface {
-    match bytes {
-        _ if bytes.starts_with(PREFACE) => Preface::Http2,
-        _ if PREFACE.starts_with(bytes) => Preface::Partial,
-        _ => Preface::Other,
-    }
-}
-
 impl<'a> Request<'a> {
     /// Reads the head at the beginning of `bytes`; `None` if it is not whole yet. What comes after it does not matter.
     /// However the bytes arrive in pieces, a whole head is read the same.
@@ -381,12 +358,8 @@ mod tests {
     }
 
     #[test]
-    fn http_2_is_recognised_from_its_first_bytes() {
-        assert_eq!(preface(&[PREFACE, b"more"].concat()), Preface::Http2);
-        assert_eq!(preface(b"PRI * HT"), Preface::Partial);
-        assert_eq!(preface(b""), Preface::Partial);
-        assert_eq!(preface(b"PRIV"), Preface::Other);
-        assert_eq!(refused(std::str::from_utf8(PREFACE).unwrap()), Refusal::Version);
+    fn http_2_is_not_spoken_here() {
+        assert_eq!(refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Refusal::Version);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::{
-    Fields, Framing, Limits, MOST_FIELDS, Progress, Refusal, Scratch, Version,
+    Fields, Framing, Limits, MOST_FIELDS, Progress, Refusal, Scratch,
     fields::{self, Facts},
 };
 
@@ -23,8 +23,6 @@ pub struct Response<'a> {
     pub status: u16,
     /// The words after it, as they came.
     pub reason: &'a [u8],
-    /// The replica's version.
-    pub version: Version,
     /// Where its body ends. After an interim response the next one follows; after 101 another protocol.
     pub framing: Framing,
     /// Whether the replica takes another request after this on its connection.
@@ -105,7 +103,6 @@ impl<'a> Response<'a> {
         Ok(Response {
             status,
             reason: reason(head),
-            version: if is_new { Version::Http11 } else { Version::Http10 },
             framing,
             keep_alive: ends && !facts.closes && (is_new || facts.keeps_alive),
             fields,

@@ -1,7 +1,7 @@
 //! What of a replica's response reaches the client, and what does not.
 
 use super::{GET, OK, Stage, Then};
-use crate::support::{Deployment, raw::Raw};
+use crate::support::{Deployment, raw::Raw, until};
 
 const HEAD: &str = "HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n";
 const OLD: &str = "GET /a HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n";
@@ -268,4 +268,26 @@ async fn an_early_answer_reaches_a_client_that_is_still_sending() {
     let mut client = Raw::connect(stage.balancer.traffic).await;
     client.write(&format!("{refused}{}", "y".repeat(500_000))).await;
     client.read_to("HTTP/1.1 414 URI Too Long\r\n").await;
+}
+
+/// More than sockets hold between the replica and a client that reads nothing: what is kept beyond that is bounded.
+#[tokio::test]
+async fn interim_responses_that_nobody_takes_are_not_kept_without_end() {
+    let deployment = Deployment::of_upstreams();
+    let stage = Stage::set(&deployment, &[]).await;
+    let interim = format!("HTTP/1.1 103 A\r\nLink: {}\r\n\r\n", "a".repeat(1000));
+    let flood = interim.repeat(30_000) + "HTTP/1.1 204 B\r\n\r\n";
+    stage.origin.script(&flood, Then::Keep);
+    let before = stage.balancer.resident_kib();
+    let mut client = Raw::connect(stage.balancer.traffic).await;
+    client.write(GET).await;
+    until("the replica is left", async || {
+        stage.balancer.pool().await["replicas"][0]["errors"].as_u64().is_some_and(|errors| errors > 0)
+    })
+    .await;
+    let grown = stage.balancer.resident_kib().saturating_sub(before);
+    assert!(grown < 8 * 1024, "{grown} KiB");
+    client.finish().await;
+    let (text, _) = client.rest().await;
+    assert!(text.contains("HTTP/1.1 103 A") && text.contains("HTTP/1.1 502 "), "{}", text.len());
 }

@@ -1,23 +1,19 @@
 //! What a request reads: one immutable value, published whole. Pure.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{
-            AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::SeqCst},
 };
 
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
 
-use crate::{
-    name::{InstanceId, Name, Number},
-    ring::Ring,
-};
+mod replica;
+
+use replica::Rank;
+pub use replica::{InFlight, Replica};
+
+use crate::{name::InstanceId, ring::Ring};
 
 /// Everything that the data plane goes by, at one moment.
 #[derive(Debug)]
@@ -32,63 +28,6 @@ pub struct Table {
     ring: Arc<Ring>,
     seats: Vec<Option<Arc<Replica>>>,
 }
-
-/// One instance as the data plane knows it, with what the data plane learns about it.
-#[derive(Debug)]
-pub struct Replica {
-    /// Its name.
-    pub name: Name,
-    /// Its number on the ring.
-    pub number: Number,
-    /// Which life of it this is.
-    pub instance: InstanceId,
-    /// Where it listens.
-    pub address: SocketAddr,
-    traffic: CachePadded<Counters>,
-    standing: Standing,
-}
-
-/// What every request changes, on one cache line.
-#[derive(Debug, Default)]
-struct Counters {
-    in_flight: AtomicUsize,
-    requests: AtomicU64,
-}
-
-/// What requests and the fleet tell each other about a replica between two tables. Requests only read most of it.
-#[derive(Debug)]
-struct Standing {
-    /// How often it came under suspicion, and how many of those were cleared.
-    suspicions: AtomicU32,
-    cleared: AtomicU32,
-    /// Requests in a row that it failed.
-    failures: AtomicU32,
-    ejected: AtomicBool,
-    given_up: AtomicBool,
-    seated: AtomicBool,
-    /// The part of its keys that it gets, of `u16::MAX`.
-    share: AtomicU16,
-    errors: AtomicU64,
-    retries: AtomicU64,
-    truncated: AtomicU64,
-}
-
-/// How good a candidate is; the best is tried first, then the first on the ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    /// Nothing speaks against it.
-    Sound,
-    /// It warms up, and this key is not among those that it gets already.
-    Warming,
-    /// It fails requests though it answers heartbeats.
-    Ejected,
-    /// A connection to it failed, and it has not answered since.
-    Suspected,
-}
-
-/// A request's claim on a replica, from its choice to the response's last byte.
-#[derive(Debug)]
-pub struct InFlight(Arc<Replica>);
 
 /// The one place where the fleet leaves a [`Snapshot`] and requests find it.
 ///
@@ -141,177 +80,6 @@ impl Table {
     }
 }
 
-impl Replica {
-    /// An instance that has served nothing yet.
-    pub fn new(name: Name, number: Number, instance: InstanceId, address: SocketAddr) -> Self {
-        let standing = Standing {
-            suspicions: AtomicU32::new(0),
-            cleared: AtomicU32::new(0),
-            failures: AtomicU32::new(0),
-            ejected: AtomicBool::new(false),
-            given_up: AtomicBool::new(false),
-            seated: AtomicBool::new(true),
-            share: AtomicU16::new(u16::MAX),
-            errors: AtomicU64::new(0),
-            retries: AtomicU64::new(0),
-            truncated: AtomicU64::new(0),
-        };
-        Replica { name, number, instance, address, traffic: CachePadded::default(), standing }
-    }
-
-    /// Requests that chose it and whose response has not ended yet.
-    pub fn in_flight(&self) -> usize {
-        self.traffic.in_flight.load(SeqCst)
-    }
-
-    /// Requests that ever chose it, also those that moved on to another.
-    pub fn requests(&self) -> u64 {
-        self.traffic.requests.load(Relaxed)
-    }
-
-    /// Requests that it failed: by an error of its own (5xx), by breaking off, or by not answering in time.
-    pub fn errors(&self) -> u64 {
-        self.standing.errors.load(Relaxed)
-    }
-
-    /// Requests that moved on from it to another.
-    pub fn retries(&self) -> u64 {
-        self.standing.retries.load(Relaxed)
-    }
-
-    /// Responses that broke off when their head had gone to the client.
-    pub fn truncated(&self) -> u64 {
-        self.standing.truncated.load(Relaxed)
-    }
-
-    /// A connection to it failed: others are preferred until [`clear`](Self::clear).
-    pub fn suspect(&self) {
-        self.standing.suspicions.fetch_add(1, SeqCst);
-    }
-
-    /// How often it came under suspicion so far, to be given to [`clear`](Self::clear).
-    pub fn suspicions(&self) -> u32 {
-        self.standing.suspicions.load(SeqCst)
-    }
-
-    /// It answered a heartbeat that was sent after so many suspicions: those are cleared, later ones are not.
-    pub fn clear(&self, suspicions: u32) {
-        self.standing.cleared.store(suspicions, SeqCst);
-    }
-
-    /// Whether it is under suspicion.
-    pub fn is_suspected(&self) -> bool {
-        self.standing.suspicions.load(Relaxed) != self.standing.cleared.load(Relaxed)
-    }
-
-    /// Notes how it answered a request. Returns how many it failed in a row.
-    pub fn note(&self, failed: bool) -> u32 {
-        let failures = &self.standing.failures;
-        if failed {
-            self.standing.errors.fetch_add(1, Relaxed);
-            return failures.fetch_add(1, Relaxed) + 1;
-        }
-        if failures.load(Relaxed) != 0 {
-            failures.store(0, Relaxed);
-        }
-        0
-    }
-
-    /// The requests in a row that it failed.
-    pub fn failures(&self) -> u32 {
-        self.standing.failures.load(Relaxed)
-    }
-
-    /// Forgets the failures so far.
-    pub fn forgive(&self) {
-        self.standing.failures.store(0, Relaxed);
-    }
-
-    /// Has others be preferred to it, or not any more.
-    pub fn set_ejected(&self, ejected: bool) {
-        self.standing.ejected.store(ejected, SeqCst);
-    }
-
-    /// Whether others are preferred to it for what it fails.
-    pub fn is_ejected(&self) -> bool {
-        self.standing.ejected.load(Relaxed)
-    }
-
-    /// Whether it counts as dead: what it has in flight is not waited for then. Publish the table after this.
-    pub fn set_given_up(&self, given_up: bool) {
-        self.standing.given_up.store(given_up, SeqCst);
-    }
-
-    /// Whether it counts as dead.
-    pub fn is_given_up(&self) -> bool {
-        self.standing.given_up.load(SeqCst)
-    }
-
-    /// Says whether the next table has it. Publish that after this.
-    pub fn set_seated(&self, seated: bool) {
-        self.standing.seated.store(seated, SeqCst);
-    }
-
-    /// Whether the table in force has it: else no connection to it is kept.
-    pub fn is_seated(&self) -> bool {
-        self.standing.seated.load(SeqCst)
-    }
-
-    /// Has it get this part of its keys, from 0 to 1: always the same keys, and with a larger part those and more.
-    pub fn set_share(&self, part: f64) {
-        self.standing.share.store((part.clamp(0.0, 1.0) * f64::from(u16::MAX)) as u16, Relaxed);
-    }
-
-    /// Counts a request that moves on to another.
-    pub fn count_retry(&self) {
-        self.standing.retries.fetch_add(1, Relaxed);
-    }
-
-    /// Counts a response that broke off when its head had gone to the client.
-    pub fn count_truncated(&self) {
-        self.standing.truncated.fetch_add(1, Relaxed);
-    }
-
-    fn rank(&self, id: u64) -> Rank {
-        let share = self.standing.share.load(Relaxed);
-        if self.is_suspected() {
-            Rank::Suspected
-        } else if self.is_ejected() {
-            Rank::Ejected
-        } else if share < u16::MAX && warmth(id) >= share {
-            Rank::Warming
-        } else {
-            Rank::Sound
-        }
-    }
-}
-
-/// A second hash of a key, independent of its place on the ring (the finaliser of SplitMix64: Steele, Lea and Flood,
-/// "Fast splittable pseudorandom number generators", OOPSLA 2014).
-fn warmth(id: u64) -> u16 {
-    let mixed = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((mixed ^ (mixed >> 31)) >> 48) as u16
-}
-
-impl InFlight {
-    fn new(replica: &Arc<Replica>) -> Self {
-        replica.traffic.in_flight.fetch_add(1, SeqCst);
-        InFlight(replica.clone())
-    }
-
-    /// Whom the claim is on.
-    pub fn replica(&self) -> &Arc<Replica> {
-        &self.0
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.traffic.in_flight.fetch_sub(1, SeqCst);
-    }
-}
-
 impl Published {
     /// Starts at epoch 0, to be read by this many cores.
     pub fn new(first: Snapshot, cores: usize) -> Self {
@@ -353,7 +121,7 @@ impl Published {
             let snapshot = self.load();
             let claim = InFlight::new(best(&snapshot.default, id, tried)?);
             if self.epoch() == epoch {
-                claim.0.traffic.requests.fetch_add(1, Relaxed);
+                claim.count_request();
                 return Some(claim);
             }
         }
@@ -377,8 +145,13 @@ fn best<'a>(table: &'a Table, id: u64, tried: &[InstanceId]) -> Option<&'a Arc<R
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
-    use crate::ring::{Member, Spec, Weight};
+    use crate::{
+        name::Number,
+        ring::{Member, Spec, Weight},
+    };
 
     fn replica(number: u16) -> Arc<Replica> {
         let name = format!("Server-{number}").parse().unwrap();
@@ -468,15 +241,6 @@ mod tests {
             before = now;
         }
         assert_eq!(before, all);
-    }
-
-    #[test]
-    fn failures_in_a_row_are_counted_until_one_is_answered() {
-        let one = replica(1);
-        assert_eq!([one.note(true), one.note(true), one.note(false), one.note(true)], [1, 2, 0, 1]);
-        assert_eq!((one.failures(), one.errors()), (1, 3));
-        one.forgive();
-        assert_eq!(one.failures(), 0);
     }
 
     #[test]
