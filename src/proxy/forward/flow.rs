@@ -8,7 +8,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::buffers::{Buffers, Pending, poll_send};
+use super::buffers::{Buffers, PIECE, Pending, poll_send};
 use crate::proxy::framing::{Body, Framing, Refusal};
 
 /// Reads in a row, after which others have their turn.
@@ -128,7 +128,7 @@ impl Flow {
             if self.body.is_ended() {
                 return Poll::Ready(Ok(()));
             }
-            let mut input = ReadBuf::new(&mut buffers.input);
+            let mut input = ReadBuf::new(&mut buffers.input[..PIECE]);
             ready!(Pin::new(&mut *source).poll_read(cx, &mut input)).map_err(Cut::Source)?;
             let bytes = input.filled();
             if bytes.is_empty() {

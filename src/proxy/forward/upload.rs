@@ -8,7 +8,7 @@ use std::{
 use tokio::io::{AsyncWrite, ReadBuf};
 
 use super::{
-    buffers::Buffers,
+    buffers::{Buffers, PIECE},
     client::{Client, Downstream},
     flow::Cut,
 };
@@ -174,7 +174,7 @@ impl Upload {
         client: &mut Client<S>,
         buffers: &mut Buffers,
     ) -> Poll<Result<usize, Cut>> {
-        let mut input = ReadBuf::new(&mut buffers.input);
+        let mut input = ReadBuf::new(&mut buffers.input[..PIECE]);
         ready!(Pin::new(&mut client.stream).poll_read(cx, &mut input)).map_err(Cut::Source)?;
         let bytes = input.filled();
         if bytes.is_empty() {
