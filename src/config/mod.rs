@@ -22,6 +22,7 @@ mod args;
 mod client;
 mod container;
 mod file;
+mod forwarding;
 mod given;
 mod probe;
 mod refusal;
@@ -34,6 +35,7 @@ mod value;
 
 pub use args::{Args, ProbeKind, UnknownPath};
 pub use client::ClientArgs;
+pub use forwarding::ForwardingArgs;
 pub use given::GivenArgs;
 pub use retry::{RetryArgs, Statuses};
 pub use settings::{Origin, Setting, Settings};
@@ -228,6 +230,10 @@ fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
         header_timeout: args.clients.header_timeout,
         body_timeout: args.clients.body_timeout,
         limits: args.clients.limits(),
+        trusted_proxies: args.forwarding.trusted_proxies.clone().into(),
+        proxy_protocol_from: args.forwarding.proxy_protocol_from.clone().into(),
+        forwarded: args.forwarding.forwarded,
+        debug_headers: args.forwarding.debug_headers,
         drain_timeout: args.drain_timeout,
         eject_after: args.eject_after,
     })
