@@ -45,7 +45,7 @@ pub(super) struct Asking {
     /// Who asks.
     pub(super) caller: Caller,
     /// The answer, where it is for nobody but the balancer.
-    pub(super) own: Option<Answer>,
+    pub(super) own: Option<Box<Answer>>,
     /// How many replicas were asked so far.
     pub(super) attempts: u32,
     /// What replicas know it as, where its response tells how it came about.
@@ -71,11 +71,7 @@ impl Asking {
         let target = exchange.target(request.target.path)?;
         let is_believed = config.trusted_proxies.contains(introduction.caller.address);
         let before = is_believed.then(|| Before::read(request.fields, &config.trusted_proxies)).flatten();
-        let caller = match &before {
-            Some(Before { client: Some(address), .. }) => Caller { address: *address, is_direct: false },
-            Some(_) => Caller { is_direct: false, ..introduction.caller },
-            None => introduction.caller,
-        };
+        let caller = before.as_ref().map_or(introduction.caller, |before| before.caller(introduction.caller));
         let id = exchange.key.id(&request, caller.address, &mut *core.rng.borrow_mut());
         let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| Refusal::Method)?;
         let is_pool = target == Target::Pool;
@@ -85,7 +81,6 @@ impl Asking {
         if let Target::Control(path) = target {
             request.target = Url { path, query: None, ..request.target };
         }
-        let own = own(&request);
         let mut body = Body::new(request.framing);
         let used = request.len + body.feed(&bytes[request.len..])?.taken;
         let mut out = spare.pop().unwrap_or_default();
@@ -110,7 +105,7 @@ impl Asking {
             path,
             response_at: NEVER,
             caller,
-            own,
+            own: own(&request).map(Box::new),
             attempts: 0,
             request_id: config.debug_headers.then(|| {
                 let id = request.request_id.map(str::as_bytes).or(drawn.map(|(_, digits)| digits));

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Fields, fields::members, is_token, target::is_authority};
-use crate::proxy::networks::Networks;
+use crate::{caller::Caller, proxy::networks::Networks};
 
 /// Which way proxies say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Before<'a> {
     /// Of how many no address is.
     nameless: usize,
     /// The client's address: the last that is not a proxy's that is believed, or where all are, the first.
-    pub client: Option<IpAddr>,
+    client: Option<IpAddr>,
     /// How the client spoke to the first of them.
     pub(super) proto: Option<&'a str>,
     /// The host that it asked that one for.
@@ -92,6 +92,11 @@ impl<'a> Before<'a> {
         if self.form == Form::Rfc7239 && index <= self.unreadable {
             (self.proto, self.host) = (link.proto, link.host);
         }
+    }
+
+    /// Who asks by way of the proxy at the other end of a connection; the proxy itself where nobody knows.
+    pub fn caller(&self, proxy: Caller) -> Caller {
+        Caller { address: self.client.unwrap_or(proxy.address), is_direct: false }
     }
 
     /// The addresses that they say, the first one first, and how they write them.
@@ -240,7 +245,6 @@ mod tests {
         super::{Introduction, Limits, Progress, Request, Scratch, Tells},
         *,
     };
-    use crate::caller::Caller;
 
     /// What a replica is told of a request with these lines from a proxy that is believed, and who the client is.
     fn told(tells: Tells, lines: &str) -> (String, Option<IpAddr>) {
