@@ -203,8 +203,8 @@ async fn a_request_has_a_name() {
 async fn a_request_that_is_sent_again_keeps_its_name_and_responses_tell_how_often() {
     let deployment = Deployment::of_upstreams();
     let second = super::Origin::start();
-    let settings = ["--upstream", &second.address.to_string(), "--debug-headers"];
-    let stage = Stage::set(&deployment, &settings).await;
+    let address = second.address.to_string();
+    let stage = Stage::set(&deployment, &["--upstream", &address, "--debug-headers"]).await;
     let reply = "HTTP/1.1 503 A\r\nContent-Length: 0\r\n\r\n";
     second.script(reply, Then::Keep);
     let got = stage.play(GET, reply, Then::Keep).await;
