@@ -127,11 +127,11 @@ async fn what_a_proxy_says_is_believed_where_it_is_trusted() {
 
 #[tokio::test]
 async fn replicas_are_told_in_the_fields_that_are_set() {
-    let deployment = Deployment::of_upstreams();
     for (forwarded, expected) in [
         ("x-forwarded", "X-Forwarded-For: 127.0.0.1|X-Forwarded-Proto: http|X-Forwarded-Host: a"),
         ("rfc7239", "Forwarded: for=127.0.0.1;proto=http;host=a"),
     ] {
+        let deployment = Deployment::of_upstreams();
         let stage = Stage::set(&deployment, &["--forwarded", forwarded]).await;
         let lines = "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Host: b\r\nForwarded: for=b\r\n";
         assert_eq!(told(&stage.arrives(forwarded, &get(lines)).await), expected);
@@ -163,6 +163,7 @@ async fn the_key_is_the_address_of_the_client_and_of_no_proxy_that_is_believed()
         let other = key(&stage, &get(other)).await;
         assert!(other != one && other != direct);
     }
+    let deployment = Deployment::of_upstreams();
     let strict = Stage::set(&deployment, &[&own[..], &["10.0.0.0/8"]].concat()).await;
     assert_eq!(key(&strict, &get("X-Forwarded-For: 192.0.2.7\r\n")).await, direct);
 }
@@ -226,6 +227,7 @@ async fn responses_tell_how_they_came_about_where_that_is_set() {
     let silent = Stage::set(&deployment, &[]).await;
     assert_eq!(silent.play(sent, reply, Then::Keep).await.text, reply);
 
+    let deployment = Deployment::of_upstreams();
     let stage = Stage::set(&deployment, &["--debug-headers"]).await;
     let name = stage.origin.address.to_string();
     let got = stage.play(sent, reply, Then::Keep).await;
@@ -276,7 +278,7 @@ async fn max_forwards_is_counted_for_options_and_trace() {
     }
 }
 
-const TOKEN: &str = "a token of thirty-two characters";
+const TOKEN: &str = "a-token-of-thirty-two-characters";
 
 #[tokio::test]
 async fn no_spelling_of_a_control_path_goes_round_its_rules() {
