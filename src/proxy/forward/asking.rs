@@ -142,11 +142,11 @@ fn own(request: &Request<'_>) -> Option<Answer> {
 }
 
 fn hexadecimal(number: u128) -> [u8; 32] {
-    let mut digits = [0; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
-        pair.copy_from_slice(&[byte >> 4, byte & 0xf].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
-    }
-    digits
+    let bytes = number.to_be_bytes();
+    std::array::from_fn(|at| {
+        let digit = if at % 2 == 0 { bytes[at / 2] >> 4 } else { bytes[at / 2] & 0xf };
+        digit + if digit < 10 { b'0' } else { b'a' - 10 }
+    })
 }
 
 #[cfg(test)]
