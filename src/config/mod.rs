@@ -394,6 +394,13 @@ mod tests {
                 "unknown_path = \"fail\"",
                 &["ringkeeper.toml:1: unknown_path = \"fail\": not pass or assignment"],
             ),
+            (
+                "trusted_proxies = [\n\"10.0.0.0/8\", \"10.0.0.0/99\"]",
+                &[
+                    "ringkeeper.toml:2: trusted_proxies = \"10.0.0.0/99\": a network or an address is written like 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32, not '10.0.0.0/99'",
+                ],
+            ),
+            ("forwarded = \"x\"", &["ringkeeper.toml:1: forwarded = \"x\": x-forwarded, rfc7239 or both"]),
             ("adopt = \"perhaps\"", &["ringkeeper.toml:1: adopt = \"perhaps\": true or false"]),
             ("replicas = [3]", &["ringkeeper.toml:1: 'replicas' is one value, not a list"]),
             ("[replicas]\nn = 3", &["ringkeeper.toml:1: 'replicas' is no table"]),
