@@ -16,6 +16,8 @@
 pub mod name;
 /// What happened and why.
 pub mod event;
+/// Who calls the control API.
+pub mod caller;
 /// Which server a key belongs to: slots, hash functions, placements.
 pub mod ring;
 /// The snapshot: what requests read.

@@ -1,9 +1,6 @@
 //! Who may call: the token, or else only this machine; and never a web page on somebody's desk.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -18,6 +15,7 @@ use axum::{
 use subtle::ConstantTimeEq;
 
 use super::{Peer, wire::refusal};
+use crate::caller::Caller;
 
 /// Who may use the control API.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +49,10 @@ enum Refusal {
         "{0} may not call: without a token only this machine may. Set --admin-token (or --admin-token-file) to let others in"
     )]
     Stranger(IpAddr),
+    #[error(
+        "calls through a proxy need a token: without one only this machine may call, and by itself. Set --admin-token (or --admin-token-file) to let others in"
+    )]
+    Proxied,
     #[error("a call that changes something needs a JSON payload, with 'Content-Type: application/json'")]
     ContentType,
     #[error("calls from web pages of other sites are refused")]
@@ -64,7 +66,9 @@ impl Refusal {
         match self {
             Refusal::Token => StatusCode::UNAUTHORIZED,
             Refusal::ContentType => StatusCode::BAD_REQUEST, // to the assignment no payload is a bad one
-            Refusal::Stranger(_) | Refusal::CrossSite | Refusal::Host => StatusCode::FORBIDDEN,
+            Refusal::Stranger(_) | Refusal::Proxied | Refusal::CrossSite | Refusal::Host => {
+                StatusCode::FORBIDDEN
+            }
         }
     }
 }
@@ -75,18 +79,21 @@ impl Access {
         &self,
         method: &Method,
         headers: &HeaderMap,
-        peer: SocketAddr,
+        caller: Caller,
         open: bool,
     ) -> Result<(), Refusal> {
         let reads = *method == Method::GET || *method == Method::HEAD;
-        if open && reads { Ok(()) } else { self.check_right(headers, peer) }
+        if open && reads { Ok(()) } else { self.check_right(headers, caller) }
     }
 
-    fn check_right(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Refusal> {
-        let ip = peer.ip().to_canonical();
+    fn check_right(&self, headers: &HeaderMap, caller: Caller) -> Result<(), Refusal> {
         let Some(Secret(token)) = &self.token else {
-            let here = ip.is_loopback() || self.gateway == Some(ip);
-            return if here { Ok(()) } else { Err(Refusal::Stranger(ip)) };
+            let ip = caller.address;
+            return match ip.is_loopback() || self.gateway == Some(ip) {
+                true if caller.is_direct => Ok(()),
+                true => Err(Refusal::Proxied), // its neighbours need not be ours
+                false => Err(Refusal::Stranger(ip)),
+            };
         };
         let scheme = |value: &HeaderValue| {
             let (scheme, given) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
@@ -136,26 +143,26 @@ impl Access {
 /// Lets a call in or not; for the traffic port, where `/rep` may be open.
 pub(super) async fn on_traffic(
     State(access): State<Arc<Access>>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(Peer(caller)): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
     let open = !access.protect_rep;
-    guard(&access, peer, request, next, open).await
+    guard(&access, caller, request, next, open).await
 }
 
 /// Lets a call in or not; for the admin listener, where nothing is open.
 pub(super) async fn on_admin(
     State(access): State<Arc<Access>>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(Peer(caller)): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
-    guard(&access, peer, request, next, false).await
+    guard(&access, caller, request, next, false).await
 }
 
-async fn guard(access: &Access, peer: SocketAddr, request: Request, next: Next, open: bool) -> Response {
-    match access.check_caller(request.method(), request.headers(), peer, open) {
+async fn guard(access: &Access, caller: Caller, request: Request, next: Next, open: bool) -> Response {
+    match access.check_caller(request.method(), request.headers(), caller, open) {
         Ok(()) => next.run(request).await,
         Err(why) => refuse(&request, why),
     }
@@ -181,6 +188,8 @@ fn refuse(request: &Request, why: Refusal) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     const HERE: &str = "127.0.0.1:9";
@@ -197,7 +206,7 @@ mod tests {
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        access.check_caller(&method, &map, peer.parse().unwrap(), true)?;
+        access.check_caller(&method, &map, peer.parse::<SocketAddr>().unwrap().into(), true)?;
         if method == Method::GET { Ok(()) } else { access.check_page(&map) }
     }
 
@@ -218,6 +227,17 @@ mod tests {
             );
             assert_eq!(check(&access, Method::GET, there, &[]), Ok(()), "reading is open here");
         }
+    }
+
+    #[test]
+    fn what_a_proxy_says_never_makes_a_caller_this_machine() {
+        let access = Access::default();
+        let refused = |address: &str| {
+            let caller = Caller { address: address.parse().unwrap(), is_direct: false };
+            access.check_caller(&Method::POST, &HeaderMap::new(), caller, true)
+        };
+        assert_eq!(refused("127.0.0.1"), Err(Refusal::Proxied));
+        assert!(matches!(refused("192.0.2.7"), Err(Refusal::Stranger(_))));
     }
 
     #[test]

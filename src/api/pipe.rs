@@ -1,7 +1,5 @@
 //! Connections that come from the data plane through memory, each with the address of the client behind it.
 
-use std::net::SocketAddr;
-
 use axum::{
     extract::connect_info::Connected,
     serve::{IncomingStream, Listener},
@@ -12,20 +10,22 @@ use tokio::{
     sync::mpsc::{self, Receiver, Sender},
 };
 
+use crate::caller::Caller;
+
 /// Calls handed over and not taken yet.
 const WAITING: usize = 128;
 
-/// Who calls: the address of the client's connection, which no header can change.
+/// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer(pub Caller);
 
 /// Listens for connections from the data plane.
 #[derive(Debug)]
-pub struct Pipes(Receiver<(DuplexStream, SocketAddr)>);
+pub struct Pipes(Receiver<(DuplexStream, Caller)>);
 
 impl Pipes {
     /// A listener, and where connections to it are handed over.
-    pub fn new() -> (Sender<(DuplexStream, SocketAddr)>, Self) {
+    pub fn new() -> (Sender<(DuplexStream, Caller)>, Self) {
         let (sender, receiver) = mpsc::channel(WAITING);
         (sender, Pipes(receiver))
     }
@@ -33,16 +33,16 @@ impl Pipes {
 
 impl Listener for Pipes {
     type Io = DuplexStream;
-    type Addr = SocketAddr;
+    type Addr = Caller;
 
-    async fn accept(&mut self) -> (DuplexStream, SocketAddr) {
+    async fn accept(&mut self) -> (DuplexStream, Caller) {
         match self.0.recv().await {
             Some(call) => call,
             None => std::future::pending().await, // the data plane has ended
         }
     }
 
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+    fn local_addr(&self) -> std::io::Result<Caller> {
         Err(std::io::ErrorKind::AddrNotAvailable.into())
     }
 }
@@ -55,6 +55,6 @@ impl Connected<IncomingStream<'_, Pipes>> for Peer {
 
 impl Connected<IncomingStream<'_, TcpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Peer(*stream.remote_addr())
+        Peer((*stream.remote_addr()).into())
     }
 }

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     client::ClientArgs,
+    forwarding::ForwardingArgs,
     given::GivenArgs,
     retry::RetryArgs,
     spec::SpecArgs,
@@ -135,6 +136,9 @@ pub struct Args {
     /// What clients may send, and how slowly.
     #[command(flatten)]
     pub clients: ClientArgs,
+    /// What replicas and clients are told about a request.
+    #[command(flatten)]
+    pub forwarding: ForwardingArgs,
     /// How long an unused connection is kept, to a replica or to a client
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub idle_timeout: Duration,

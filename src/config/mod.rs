@@ -22,6 +22,7 @@ mod args;
 mod client;
 mod container;
 mod file;
+mod forwarding;
 mod given;
 mod probe;
 mod refusal;
@@ -34,6 +35,7 @@ mod value;
 
 pub use args::{Args, ProbeKind, UnknownPath};
 pub use client::ClientArgs;
+pub use forwarding::ForwardingArgs;
 pub use given::GivenArgs;
 pub use retry::{RetryArgs, Statuses};
 pub use settings::{Origin, Setting, Settings};
@@ -228,6 +230,10 @@ fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
         header_timeout: args.clients.header_timeout,
         body_timeout: args.clients.body_timeout,
         limits: args.clients.limits(),
+        trusted_proxies: args.forwarding.trusted_proxies.clone().into(),
+        proxy_protocol_from: args.forwarding.proxy_protocol_from.clone().into(),
+        forwarded: args.forwarding.forwarded,
+        debug_headers: args.forwarding.debug_headers,
         drain_timeout: args.drain_timeout,
         eject_after: args.eject_after,
     })
@@ -388,6 +394,13 @@ mod tests {
                 "unknown_path = \"fail\"",
                 &["ringkeeper.toml:1: unknown_path = \"fail\": not pass or assignment"],
             ),
+            (
+                "trusted_proxies = [\n\"10.0.0.0/8\", \"10.0.0.0/99\"]",
+                &[
+                    "ringkeeper.toml:2: trusted_proxies = \"10.0.0.0/99\": a network or an address is written like 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32, not '10.0.0.0/99'",
+                ],
+            ),
+            ("forwarded = \"x\"", &["ringkeeper.toml:1: forwarded = \"x\": x-forwarded, rfc7239 or both"]),
             ("adopt = \"perhaps\"", &["ringkeeper.toml:1: adopt = \"perhaps\": true or false"]),
             ("replicas = [3]", &["ringkeeper.toml:1: 'replicas' is one value, not a list"]),
             ("[replicas]\nn = 3", &["ringkeeper.toml:1: 'replicas' is no table"]),

@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-/// The methods that CONNECT's 405 names.
-const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+/// The methods that CONNECT's 405 names, and OPTIONS that goes no further.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 
 /// Why the balancer answers in a replica's stead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,10 @@ pub struct Answer {
     pub retry_after: Option<u64>,
     /// The methods that may be tried instead.
     pub allow: Option<&'static str>,
-    /// Its JSON body.
-    pub body: String,
+    /// What its body is; none where there is none.
+    pub media_type: Option<&'static str>,
+    /// Its body.
+    pub body: Vec<u8>,
 }
 
 impl Failure {
@@ -50,8 +52,19 @@ impl Failure {
 
 impl Answer {
     pub(super) fn new(status: StatusCode, retry_after: Option<u64>, message: &str) -> Self {
-        let body = serde_json::json!({ "message": message, "status": "failure" }).to_string();
-        Answer { status, retry_after, allow: None, body }
+        let body = serde_json::json!({ "message": message, "status": "failure" }).to_string().into();
+        Answer { status, retry_after, allow: None, media_type: Some("application/json"), body }
+    }
+
+    /// To OPTIONS that goes no further.
+    pub fn options() -> Self {
+        let (allow, body) = (Some(METHODS), Vec::new());
+        Answer { status: StatusCode::OK, retry_after: None, allow, media_type: None, body }
+    }
+
+    /// To TRACE that goes no further: what came.
+    pub fn trace(head: Vec<u8>) -> Self {
+        Answer { allow: None, media_type: Some("message/http"), body: head, ..Answer::options() }
     }
 
     /// To a request that is refused with this status.

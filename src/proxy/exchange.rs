@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 
 use super::{
     answer::{Answer, Failure},
+    framing::{Refusal, path},
     key::KeySource,
     retry::{Progress, Rules, Setback},
 };
@@ -44,8 +45,18 @@ pub struct Exchange {
 }
 
 impl Settings {
-    /// Where a request for this path goes.
-    pub fn target(&self, path: &str) -> Target {
+    /// Where a request for this path goes, however it is spelled (RFC 3986, section 6.2.2). One that comes there only by
+    /// way of another path is refused: who goes by the path before us or behind us may take it for another.
+    pub fn target(&self, path: &str) -> Result<Target, Refusal> {
+        if path::is_plain(path) {
+            return Ok(self.route(path));
+        }
+        let path = path::unescaped(path);
+        let target = self.route(&path);
+        if self.route(&path::resolved(&path)) == target { Ok(target) } else { Err(Refusal::DotSegments) }
+    }
+
+    fn route(&self, path: &str) -> Target {
         let rest = self.control_paths.as_deref().and_then(|prefix| path.strip_prefix(prefix));
         match rest {
             Some("/rep") => Target::Control("/rep"),
@@ -110,8 +121,8 @@ mod tests {
         }
     }
 
-    fn target(control_paths: Option<&str>, path: &'static str) -> Target {
-        settings(control_paths).target(path)
+    fn target(control_paths: Option<&str>, path: &str) -> Target {
+        settings(control_paths).target(path).unwrap()
     }
 
     #[test]
@@ -127,11 +138,30 @@ mod tests {
     }
 
     #[test]
+    fn a_control_path_is_the_same_in_any_spelling_but_not_by_way_of_another() {
+        for path in ["/%72ep", "/re%70", "/%72%65%70"] {
+            assert_eq!(target(Some(""), path), Target::Control("/rep"), "{path}");
+        }
+        assert_eq!(target(Some("/lb"), "/%6cb/r%6D"), Target::Control("/rm"));
+        for path in
+            ["/x/../rep", "/./rep", "/x/%2e%2E/rep", "/../add", "/%2e/%72m", "/rep/../rep", "/rep/./../rm"]
+        {
+            assert_eq!(settings(Some("")).target(path), Err(Refusal::DotSegments), "{path}");
+            assert_eq!(target(None, path), Target::Pool, "{path}");
+        }
+        for path in
+            ["/%2Frep", "/rep%2f", "/%2572ep", "/rep/.", "/rep/../y", "/a/../b", "/%52ep", "/rep%00", "*"]
+        {
+            assert_eq!(target(Some(""), path), Target::Pool, "{path}");
+        }
+    }
+
+    #[test]
     fn only_a_404_to_a_get_becomes_the_assignments_400() {
         let settings = settings(None);
         let answer = settings.instead_of(StatusCode::NOT_FOUND, &Method::GET, "/o\"ther").unwrap();
         assert_eq!(answer.status, 400);
-        let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(body["message"], "<Error> '/o\"ther' endpoint does not exist in server replicas");
         assert_eq!(settings.instead_of(StatusCode::NOT_FOUND, &Method::POST, "/other"), None);
         assert_eq!(settings.instead_of(StatusCode::OK, &Method::GET, "/other"), None);

@@ -1,13 +1,13 @@
 //! The data plane: requests in, to a replica, and back. It reads snapshots and knows neither fleet nor engine.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     io::DuplexStream,
     sync::{Notify, mpsc, watch},
 };
 
-use crate::table::Published;
+use crate::{caller::Caller, table::Published};
 
 mod answer;
 mod budget;
@@ -17,13 +17,15 @@ mod framing;
 mod key;
 mod latency;
 mod listen;
+mod networks;
 mod retry;
 mod thread;
 
 pub use exchange::Settings;
-pub use framing::{Limits, MOST_FIELDS};
+pub use framing::{Limits, MOST_FIELDS, Tells, TellsError};
 pub use key::{KeyError, KeySource};
 pub use listen::{Listeners, Plane};
+pub use networks::{Network, NetworkError, Networks};
 pub use retry::{Hedge, HedgeError, Rules};
 
 /// How requests are carried.
@@ -45,6 +47,14 @@ pub struct Config {
     pub body_timeout: Duration,
     /// How large heads may be.
     pub limits: Limits,
+    /// The proxies that are believed what they say of a request's client.
+    pub trusted_proxies: Networks,
+    /// The proxies whose connections begin with a PROXY header.
+    pub proxy_protocol_from: Networks,
+    /// Which fields tell replicas about clients.
+    pub forwarded: Tells,
+    /// Whether responses tell how they came about.
+    pub debug_headers: bool,
     /// How long requests in flight may go on after the balancer was told to stop.
     pub drain_timeout: Duration,
 }
@@ -58,7 +68,7 @@ pub struct Links {
     pub epoch: watch::Receiver<u64>,
     /// Told when a connection to a replica failed.
     pub nudge: Arc<Notify>,
-    /// The control API: one end of a pipe and the client's address for each request that goes to it. The address
-    /// travels beside the bytes, so nothing in them can forge it.
-    pub control: mpsc::Sender<(DuplexStream, SocketAddr)>,
+    /// The control API: one end of a pipe and who calls for each request that goes to it. That travels beside the bytes,
+    /// so nothing in them can forge it.
+    pub control: mpsc::Sender<(DuplexStream, Caller)>,
 }

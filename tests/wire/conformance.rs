@@ -3,6 +3,7 @@
 //!
 //! A client says that it sends no more and reads to the end, so whatever comes is all there will be.
 
+mod forwarding;
 mod limits;
 mod refused;
 mod requests;
@@ -13,8 +14,8 @@ use scripted::{Origin, Then};
 
 use crate::support::{Balancer, Deployment, raw::Raw};
 
-/// What the balancer tells a replica about a client here.
-const FORWARDED: &str = "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n";
+/// What the balancer tells a replica here about a client and its request, whose name is drawn.
+const FORWARDED: &str = "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nForwarded: for=127.0.0.1;proto=http;host=a\r\nX-Forwarded-Host: a\r\nX-Request-Id: *\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -35,7 +36,10 @@ impl Stage {
     async fn set(deployment: &Deployment, settings: &[&str]) -> Self {
         let origin = Origin::start();
         let address = origin.address.to_string();
-        let own = ["--upstream", &address, "--probe", "tcp", "--threads", "1", "--control-paths", "off"];
+        let mut own = vec!["--upstream", &address, "--probe", "tcp", "--threads", "1"];
+        if !settings.contains(&"--control-paths") {
+            own.extend(["--control-paths", "off"]);
+        }
         let balancer = deployment.start(&[&own[..], settings].concat()).await;
         Stage { origin, balancer }
     }

@@ -110,8 +110,8 @@ async fn fields_for_one_connection_do_not_reach_the_replica() {
         seen["headers"].as_array().unwrap().iter().map(|field| field[0].as_str().unwrap()).collect();
     names.sort_unstable();
     // Trailers are passed on, so the balancer itself says that it takes them (RFC 9110, section 10.1.4).
-    let expected =
-        ["connection", "host", "te", "x-for-all", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+    let ours = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"];
+    let expected = [&["connection", "forwarded", "host", "te", "x-for-all"][..], &ours].concat();
     assert_eq!(names, expected);
     let fields = seen["headers"].as_array().unwrap();
     assert!(fields.contains(&serde_json::json!(["connection", "te"])), "{seen}");
@@ -148,6 +148,7 @@ async fn the_replica_is_told_who_the_client_is_and_not_what_the_client_says_of_t
     assert_eq!(field("x-forwarded-for"), "127.0.0.1");
     assert_eq!(field("x-forwarded-host"), "shop.example");
     assert_eq!(field("x-forwarded-proto"), "http");
+    assert_eq!(field("forwarded"), "for=127.0.0.1;proto=http;host=shop.example");
     assert_eq!((&seen["method"], &seen["uri"]), (&"POST".into(), &"/seen?x=%20y".into()));
 }
 

@@ -1,9 +1,12 @@
 //! A response under way to the client.
 
 use super::{asking::Asking, flow::Flow};
-use crate::proxy::framing::{
-    Framing, Response, Version,
-    rewrite::{self, Delivery},
+use crate::{
+    proxy::framing::{
+        Framing, Response, Version,
+        rewrite::{self, Delivery, Extra},
+    },
+    table::Replica,
 };
 
 /// A response whose head has come.
@@ -21,18 +24,21 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    /// Writes a response's head for the client, and says how the rest goes.
+    /// Writes the head of this replica's response (or the control API's) for the client, and says how the rest goes.
     pub(super) fn begin(
         out: &mut Vec<u8>,
         response: &Response<'_>,
         asking: &Asking,
+        replica: Option<&Replica>,
         is_stopping: bool,
     ) -> Self {
         let apart = asking.version == Version::Http10 && response.framing == Framing::Chunked;
         let framing = if apart { Framing::UntilClose } else { response.framing };
         let until_close = framing == Framing::UntilClose;
         let keep_alive = asking.keep_alive && !until_close && !is_stopping;
-        rewrite::response(out, response, &Delivery { version: asking.version, keep_alive, framing }, &[]);
+        let told = asking.told(replica);
+        let told: Vec<Extra<'_>> = told.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        rewrite::response(out, response, &Delivery { version: asking.version, keep_alive, framing }, &told);
         let download = if apart { Flow::content_only(response.framing) } else { Flow::new(response.framing) };
         let (status, keeps, switches) = (response.status, response.keep_alive, response.switches());
         Answering { status, download, keeps, keep_alive, switches, until_close }

@@ -1,21 +1,25 @@
 //! A request as it was read.
 
-use std::net::SocketAddr;
-
 use http::Method;
+use rand::RngExt;
 
 use super::{
     deadlines::{Moment, NEVER},
     upload::Upload,
 };
-use crate::proxy::{
-    exchange::Target,
-    framing::{
-        Asked, Body, Progress, Refusal, Request, Scratch, Target as Url, Version,
-        rewrite::{self, Forwarding},
+use crate::{
+    caller::Caller,
+    proxy::{
+        answer::Answer,
+        exchange::Target,
+        framing::{
+            Asked, Before, Body, Introduction, Progress, Refusal, Request, Scratch, Target as Url, Version,
+            rewrite::{self, Forwarding},
+        },
+        key::BODY_LIMIT,
+        thread::Core,
     },
-    key::BODY_LIMIT,
-    thread::Core,
+    table::Replica,
 };
 
 /// The Host of a request that has none.
@@ -38,6 +42,14 @@ pub(super) struct Asking {
     pub(super) path: Option<Box<str>>,
     /// When the response has to begin.
     pub(super) response_at: Moment,
+    /// Who asks.
+    pub(super) caller: Caller,
+    /// The answer, where it is for nobody but the balancer.
+    pub(super) own: Option<Box<Answer>>,
+    /// How many replicas were asked so far.
+    pub(super) attempts: u32,
+    /// What replicas know it as, where its response tells how it came about.
+    request_id: Option<Box<str>>,
 }
 
 impl Asking {
@@ -45,7 +57,7 @@ impl Asking {
     /// head is not whole. It is written into `spare` memory.
     pub(super) fn read(
         core: &Core,
-        (peer, address): (SocketAddr, &str),
+        introduction: &Introduction,
         bytes: &[u8],
         progress: &mut Progress,
         fields: &mut Scratch,
@@ -56,8 +68,11 @@ impl Asking {
             return Ok(None);
         };
         let exchange = &config.exchange;
-        let target = exchange.target(request.target.path);
-        let id = exchange.key.id(&request, peer.ip(), &mut *core.rng.borrow_mut());
+        let target = exchange.target(request.target.path)?;
+        let is_believed = config.trusted_proxies.contains(introduction.caller.address);
+        let before = is_believed.then(|| Before::read(request.fields, &config.trusted_proxies)).flatten();
+        let caller = before.as_ref().map_or(introduction.caller, |before| before.caller(introduction.caller));
+        let id = exchange.key.id(&request, caller.address, &mut *core.rng.borrow_mut());
         let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| Refusal::Method)?;
         let is_pool = target == Target::Pool;
         let repeatable = is_pool && exchange.retry.may_repeat(&method);
@@ -69,8 +84,10 @@ impl Asking {
         let mut body = Body::new(request.framing);
         let used = request.len + body.feed(&bytes[request.len..])?.taken;
         let mut out = spare.pop().unwrap_or_default();
-        let forwarding = Forwarding { client: address, scheme: "http", default_host: DEFAULT_HOST };
-        rewrite::request(&mut out, &request, &forwarding, &[]);
+        let forwarding = Forwarding { introduction, before: before.as_ref(), default_host: DEFAULT_HOST };
+        let drawn = request.request_id.is_none().then(|| hexadecimal(core.rng.borrow_mut().random()));
+        let drawn = drawn.as_ref().map(|digits| ("X-Request-Id", &digits[..]));
+        rewrite::request(&mut out, &request, &forwarding, drawn.as_slice());
         let head = out.len();
         out.extend_from_slice(&bytes[request.len..used]);
         let kept = if repeatable { exchange.retry.body_limit } else { 0 };
@@ -87,12 +104,60 @@ impl Asking {
             repeatable,
             path,
             response_at: NEVER,
+            caller,
+            own: own(&request).map(Box::new),
+            attempts: 0,
+            request_id: config.debug_headers.then(|| {
+                let id = request.request_id.map(str::as_bytes).or(drawn.map(|(_, digits)| digits));
+                String::from_utf8_lossy(id.unwrap_or_default()).into()
+            }),
         };
         Ok(Some((used, asking)))
+    }
+
+    /// What its response tells of how it came about, where that is asked for; this replica gives it, if one does.
+    pub(super) fn told(&self, replica: Option<&Replica>) -> Vec<(&'static str, String)> {
+        let Some(request_id) = &self.request_id else { return Vec::new() };
+        let mut fields = vec![("X-Request-Id", request_id.to_string())];
+        if self.target == Target::Pool {
+            fields.push(("X-Ringkeeper-Attempts", self.attempts.to_string()));
+            fields.push(("X-Ringkeeper-Key", self.id.to_string()));
+        }
+        fields.extend(replica.map(|replica| ("X-Ringkeeper-Replica", replica.name.to_string())));
+        fields
     }
 
     /// Whether it may be sent to another after this.
     pub(super) fn can_repeat(&self) -> bool {
         self.repeatable && self.upload.is_kept()
+    }
+}
+
+/// The answer to a request that goes no further (RFC 9110, section 7.6.2).
+fn own(request: &Request<'_>) -> Option<Answer> {
+    (request.max_forwards == Some(0)).then(|| match request.method {
+        "TRACE" => Answer::trace(rewrite::echo(request)),
+        _ => Answer::options(),
+    })
+}
+
+fn hexadecimal(number: u128) -> [u8; 32] {
+    let bytes = number.to_be_bytes();
+    std::array::from_fn(|at| {
+        let digit = if at % 2 == 0 { bytes[at / 2] >> 4 } else { bytes[at / 2] & 0xf };
+        digit + if digit < 10 { b'0' } else { b'a' - 10 }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_all_of_a_number() {
+        let digits = |number| String::from_utf8(hexadecimal(number).to_vec()).unwrap();
+        for number in [0, 1, 0x0123_4567_89ab_cdef_u128 << 60, u128::MAX] {
+            assert_eq!(digits(number), format!("{number:032x}"));
+        }
     }
 }

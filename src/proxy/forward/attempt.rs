@@ -226,8 +226,8 @@ impl Attempt {
         }
         let Stage::Open(line) = &mut self.stage else { unreachable!("it is open") };
         let Buffers { input, output, fields, .. } = &mut *core.buffers.borrow_mut();
-        let mut reading =
-            Reading { core, client, asking, hold: &mut self.hold, is_control: self.claim.is_none() };
+        let replica = self.claim.as_ref().map(|claim| &**claim.replica());
+        let mut reading = Reading { core, client, asking, hold: &mut self.hold, replica };
         loop {
             let found = self.arrived.poll_head(cx, line, input, |cx, bytes, progress| {
                 reading.take(cx, bytes, progress, fields, output)

@@ -23,13 +23,14 @@ use super::{
     deadlines::Deadline,
     delivery,
     flow::Cut,
+    preamble::introduction,
 };
 use crate::proxy::{
     answer::Answer,
     exchange::Target,
     framing::{
-        Framing, Refusal, Version,
-        rewrite::{self, Delivery},
+        Framing, Introduction, Refusal, Version,
+        rewrite::{self, Delivery, Extra},
     },
     thread::Core,
 };
@@ -56,8 +57,8 @@ pub(super) struct Client<S> {
     /// Interim responses that it has not taken yet.
     pub(super) early: Pending,
     pub(super) deadline: Deadline,
-    pub(super) peer: SocketAddr,
-    address: Box<str>,
+    /// Who it is.
+    pub(super) introduction: Introduction,
 }
 
 /// What becomes of a connection after an exchange.
@@ -101,10 +102,13 @@ pub(in crate::proxy) async fn serve<S: Downstream>(core: Rc<Core>, stream: S, pe
         arrived: Arrived::default(),
         early: Pending::default(),
         deadline: core.deadlines.deadline(),
-        peer,
-        address: peer.ip().to_canonical().to_string().into(),
+        introduction: introduction(&core, peer.into()),
     };
     client.deadline.set(core.config.header_timeout);
+    let is_introduced = core.config.proxy_protocol_from.contains(client.introduction.caller.address);
+    if is_introduced && !client.take_preamble(&core).await {
+        return;
+    }
     let after = loop {
         match client.next(&core).await {
             After::Next => client.deadline.set(core.config.idle_timeout),
@@ -129,9 +133,10 @@ impl<S: Downstream> Client<S> {
             }
             Err(NoHead::Ended | NoHead::Broken(_)) => return After::End,
         };
-        let after = match asking.target {
-            Target::Pool => delivery::by_pool(self, core, &mut asking).await,
-            Target::Control(_) => delivery::by_control(self, core, &mut asking).await,
+        let after = match (asking.own.take(), asking.target) {
+            (Some(answer), _) => self.tell(core, Some(&asking), &answer).await,
+            (None, Target::Pool) => delivery::by_pool(self, core, &mut asking).await,
+            (None, Target::Control(_)) => delivery::by_control(self, core, &mut asking).await,
         };
         core.buffers.borrow_mut().take_back(asking.upload.into_bytes());
         after
@@ -140,9 +145,9 @@ impl<S: Downstream> Client<S> {
     fn poll_request(&mut self, cx: &mut Context<'_>, core: &Core) -> Poll<Result<Asking, NoHead>> {
         let was_empty = self.arrived.is_empty();
         let Buffers { input, fields, spare, .. } = &mut *core.buffers.borrow_mut();
-        let from = (self.peer, &*self.address);
+        let introduction = &self.introduction;
         let taken = self.arrived.poll_head(cx, &mut self.stream, input, |_, bytes, progress| {
-            Asking::read(core, from, bytes, progress, fields, spare)
+            Asking::read(core, introduction, bytes, progress, fields, spare)
         });
         if taken.is_ready() {
             return taken;
@@ -182,14 +187,15 @@ impl<S: Downstream> Client<S> {
         let delivery = Delivery { version, keep_alive, framing: Framing::None };
         let reason = StatusCode::canonical_reason(&answer.status).unwrap_or_default();
         let retry_after = answer.retry_after.map(|seconds| seconds.to_string());
-        let mut fields = vec![("Content-Type", &b"application/json"[..])];
+        let told = asking.map(|asking| asking.told(None)).unwrap_or_default();
+        let mut fields: Vec<Extra<'_>> = told.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        fields.extend(answer.media_type.map(|media_type| ("Content-Type", media_type.as_bytes())));
         fields.extend(retry_after.as_ref().map(|seconds| ("Retry-After", seconds.as_bytes())));
         fields.extend(answer.allow.map(|methods| ("Allow", methods.as_bytes())));
         let is_head = asking.is_some_and(|asking| asking.asked.is_head);
         let mut out = Vec::new();
         self.early.give_to(&mut out);
-        let body = answer.body.as_bytes();
-        rewrite::own(&mut out, answer.status.as_u16(), reason, &delivery, &fields, body, is_head);
+        rewrite::own(&mut out, answer.status.as_u16(), reason, &delivery, &fields, &answer.body, is_head);
         self.early.keep(&out);
         self.deadline.set(core.config.body_timeout);
         let written = poll_fn(|cx| match self.poll_early(cx) {

@@ -64,7 +64,7 @@ pub(super) async fn by_control<S: Downstream>(
     asking: &mut Asking,
 ) -> After {
     let (near, far) = tokio::io::duplex(CONTROL_PIPE);
-    if core.links.control.send((far, client.peer)).await.is_err() {
+    if core.links.control.send((far, asking.caller)).await.is_err() {
         return client.tell(core, Some(asking), &Failure::Broken.answer()).await;
     }
     let mut attempt = Attempt::with_control(core, near);
@@ -89,6 +89,7 @@ async fn answered<S: Downstream>(
         if let Some(left) = left.take() {
             left.count_retry();
         }
+        asking.attempts += 1;
         let mut attempt = Attempt::new(core, claim);
         let outcome = match retry.hedge.is_some() && asking.repeatable {
             true => Box::pin(hedge::race(&mut attempt, client, core, asking, exchange)).await,

@@ -35,6 +35,7 @@ pub(super) async fn race<S: Downstream>(
     let Some(claim) = may.then(|| exchange.next(&core.links.published)).flatten() else {
         return poll_fn(|cx| first.poll(cx, core, client, asking)).await;
     };
+    asking.attempts += 1;
     let mut second = Attempt::new(core, claim);
     let mut failed = [false; 2];
     poll_fn(|cx| {

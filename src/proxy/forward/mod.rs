@@ -20,6 +20,7 @@ mod flow;
 mod hedge;
 mod idle;
 mod line;
+mod preamble;
 mod reading;
 mod relay;
 mod upload;

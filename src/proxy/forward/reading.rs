@@ -12,9 +12,12 @@ use super::{
     client::{Client, Downstream, Fault},
     flow::Cut,
 };
-use crate::proxy::{
-    framing::{Framing, Progress, Refusal, Response, Scratch, Version},
-    thread::Core,
+use crate::{
+    proxy::{
+        framing::{Framing, Progress, Refusal, Response, Scratch, Version},
+        thread::Core,
+    },
+    table::Replica,
 };
 
 /// What is needed to read a response.
@@ -23,7 +26,8 @@ pub(super) struct Reading<'a, S> {
     pub(super) client: &'a mut Client<S>,
     pub(super) asking: &'a Asking,
     pub(super) hold: &'a mut Option<Hold>,
-    pub(super) is_control: bool,
+    /// Who answers; the control API where it is none.
+    pub(super) replica: Option<&'a Replica>,
 }
 
 /// A response that is held until it is whole.
@@ -83,7 +87,8 @@ impl<S: Downstream> Reading<'_, S> {
         }
         output.clear();
         self.client.early.give_to(output);
-        let mut answering = Answering::begin(output, &response, self.asking, self.core.is_stopping());
+        let mut answering =
+            Answering::begin(output, &response, self.asking, self.replica, self.core.is_stopping());
         let rest = &bytes[response.len..];
         let begun = match self.is_plain(response.status) {
             true => answering.download.begin(cx, &mut self.client.stream, output, rest),
@@ -103,7 +108,7 @@ impl<S: Downstream> Reading<'_, S> {
             return Ok(());
         }
         output.clear();
-        Answering::begin(output, response, self.asking, false);
+        Answering::begin(output, response, self.asking, self.replica, false);
         self.client.early.keep(output);
         if self.client.early.len() > self.core.config.limits.head {
             return Err(Refusal::HeadTooLong);
@@ -125,7 +130,7 @@ impl<S: Downstream> Reading<'_, S> {
     fn is_plain(&self, status: u16) -> bool {
         let Ok(status) = StatusCode::from_u16(status) else { return true };
         let exchange = &self.core.config.exchange;
-        self.is_control
+        self.replica.is_none()
             || !(exchange.retry.asks_another(status)
                 || self.asking.path.is_some() && status == StatusCode::NOT_FOUND)
     }

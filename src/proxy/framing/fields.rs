@@ -22,6 +22,12 @@ pub enum Kind {
     Expect,
     /// A statement about the client that only a proxy can make.
     Forwarding,
+    /// X-Request-Id.
+    RequestId,
+    /// Max-Forwards.
+    MaxForwards,
+    /// What only we say of how a response came about.
+    Own,
     /// It is for one connection only (RFC 9110, section 7.6.1).
     Hop,
     /// Connection names it, so it is for one connection only.
@@ -61,6 +67,11 @@ pub(super) struct Facts<'a> {
     pub(super) expects_continue: bool,
     pub(super) expects_else: bool,
     pub(super) wants_trailers: bool,
+    pub(super) request_id: Option<&'a [u8]>,
+    /// X-Request-Id comes twice, or in letters that applications take for it.
+    pub(super) has_request_ids: bool,
+    pub(super) max_forwards: Option<&'a [u8]>,
+    pub(super) has_max_forwards: bool,
     has_connection: bool,
     has_protocol: bool,
 }
@@ -76,6 +87,11 @@ impl<'a> Fields<'a> {
     pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let named = move |(found, ..): &(&[u8], &[u8], Kind)| found.eq_ignore_ascii_case(name.as_bytes());
         self.iter().filter(named).map(|(_, value, _)| value)
+    }
+
+    /// The line before the fields, with its CR LF.
+    pub(super) fn first_line(&self) -> &'a [u8] {
+        &self.head[..self.fields.first().map_or(self.head.len() - 2, |field| field.start as usize)]
     }
 
     /// The value of the first field of this name.
@@ -188,13 +204,24 @@ impl<'a> Facts<'a> {
             9 if is(b"forwarded") => return Ok(Kind::Forwarding),
             10 if is(b"connection") => self.has_connection = true,
             10 if is(b"keep-alive") => {}
+            12 if is(b"max-forwards") => {
+                self.has_max_forwards |= self.max_forwards.replace(value).is_some();
+                return Ok(Kind::MaxForwards);
+            }
+            12 if resembles(name, b"x-request-id") => {
+                self.has_request_ids |= self.request_id.replace(value).is_some() || name.contains(&b'_');
+                return Ok(Kind::RequestId);
+            }
             14 if is(b"http2-settings") => {}
             14 if resembles(name, b"content-length") => return self.note_length(name, value),
             15 if resembles(name, b"x-forwarded-for") => return Ok(Kind::Forwarding),
             16 if is(b"proxy-connection") => {}
+            16 if is(b"x-ringkeeper-key") => return Ok(Kind::Own),
             16 if resembles(name, b"x-forwarded-host") => return Ok(Kind::Forwarding),
             17 if resembles(name, b"x-forwarded-proto") => return Ok(Kind::Forwarding),
             17 if resembles(name, b"transfer-encoding") => return self.note_encoding(name, value),
+            20 if is(b"x-ringkeeper-replica") => return Ok(Kind::Own),
+            21 if is(b"x-ringkeeper-attempts") => return Ok(Kind::Own),
             _ => return Ok(Kind::EndToEnd),
         }
         Ok(Kind::Hop)

@@ -4,12 +4,18 @@
 //! asked for again. Results borrow from the bytes they were read from, and bodies are passed on as the bytes that came,
 //! so nothing here allocates but the vectors that callers bring along.
 //!
-//! In the order of a message's way: [`request`] reads a client's head, [`rewrite`] writes the one that goes to the replica,
-//! [`body`] says how many of the bytes after it belong to it; then [`response`], and the same back.
+//! In the order of a message's way: [`preamble`] says whose a connection is, [`request`] reads a client's head, [`path`] is
+//! how its path is compared with routes, [`forwarded`] what proxies say of the client and [`introduction`] what we say,
+//! [`rewrite`] writes the head that goes to the replica, [`body`] says how many of the bytes after it belong to it; then
+//! [`response`], and the same back.
 
 pub mod body;
 pub mod chunked;
 pub mod fields;
+pub mod forwarded;
+pub mod introduction;
+pub mod path;
+pub mod preamble;
 pub mod refusal;
 pub mod request;
 pub mod response;
@@ -23,6 +29,9 @@ mod tests;
 
 pub use body::{Body, Fed};
 pub use fields::{Fields, Kind, Scratch};
+pub use forwarded::Before;
+pub use introduction::{Introduction, Tells, TellsError};
+pub use preamble::Preamble;
 pub use refusal::Refusal;
 pub use request::Request;
 pub use response::{Asked, Response};

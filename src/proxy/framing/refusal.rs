@@ -75,6 +75,15 @@ pub enum Refusal {
     /// Connection has no plain words, or too many.
     #[error("Connection is malformed or names too many fields")]
     Connection,
+    /// Max-Forwards is no number, or comes twice.
+    #[error("Max-Forwards is not a plain number")]
+    MaxForwards,
+    /// The path goes by way of another to one that is answered elsewhere.
+    #[error("the URL's '.' and '..' lead to another path: ask for that one")]
+    DotSegments,
+    /// A connection that has to begin with a PROXY header does not.
+    #[error("the connection does not begin with a PROXY header")]
+    Preamble,
     /// A chunk's size is no plain hexadecimal number.
     #[error("a chunk's size is malformed or too large")]
     ChunkSize,

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use super::{
     Fields, Framing, Limits, MOST_FIELDS, Progress, Refusal, Scratch, Target, Version, empty_lines,
     fields::{self, Facts},
-    target,
+    is_token, target,
 };
 
 /// A request's head, in the bytes that it came in.
@@ -29,6 +29,10 @@ pub struct Request<'a> {
     pub upgrades: bool,
     /// Whether the client takes trailers.
     pub wants_trailers: bool,
+    /// The client's own name for it, in `X-Request-Id`.
+    pub request_id: Option<&'a str>,
+    /// How many it may still be passed on by; only of OPTIONS and TRACE (RFC 9110, section 7.6.2).
+    pub max_forwards: Option<u64>,
     /// Its fields, all of them.
     pub fields: Fields<'a>,
     /// Its length in bytes; where the body begins.
@@ -100,6 +104,8 @@ impl<'a> Request<'a> {
             expects_continue: facts.expects_continue && is_new,
             upgrades: facts.upgrades && is_new,
             wants_trailers: facts.wants_trailers && is_new,
+            request_id: request_id(facts),
+            max_forwards: max_forwards(method, facts)?,
             fields,
             len,
         })
@@ -128,6 +134,27 @@ fn host<'a>(facts: &Facts<'a>, is_new: bool) -> Result<Option<&'a str>, Refusal>
             text.map(Some).ok_or(Refusal::Host)
         }
     }
+}
+
+/// The longest name of a request that is kept.
+const LONGEST_ID: usize = 128;
+
+/// The client's name for the request, if it is one word and the only one.
+fn request_id<'a>(facts: &Facts<'a>) -> Option<&'a str> {
+    let id = facts.request_id.filter(|id| !facts.has_request_ids && (1..=LONGEST_ID).contains(&id.len()))?;
+    let is_plain = id.iter().all(|byte| is_token(*byte) || b"/:=@".contains(byte));
+    std::str::from_utf8(id).ok().filter(|_| is_plain)
+}
+
+fn max_forwards(method: &str, facts: &Facts<'_>) -> Result<Option<u64>, Refusal> {
+    let Some(digits) = facts.max_forwards.filter(|_| matches!(method, "OPTIONS" | "TRACE")) else {
+        return Ok(None);
+    };
+    if facts.has_max_forwards || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Refusal::MaxForwards);
+    }
+    let add = |number: u64, digit: &u8| number.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+    Ok(Some(digits.iter().fold(0, add)))
 }
 
 /// How long the target is so far.
@@ -400,6 +427,45 @@ mod tests {
         accepted(&get("Expect: 100-Continue\r\n"), |it| assert!(it.expects_continue));
         assert_eq!(refused(&get("Expect: 200-ok\r\n")), Refusal::Expectation);
         accepted("GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n", |it| assert!(!it.expects_continue));
+    }
+
+    #[test]
+    fn a_request_keeps_the_name_that_the_client_gave_it_if_that_is_one_word() {
+        let id = |lines: &str| {
+            let mut id = None;
+            accepted(&get(lines), |it| id = it.request_id.map(str::to_owned));
+            id
+        };
+        let longest = "x".repeat(LONGEST_ID);
+        for good in ["a", "7b9e3c2a-0000-4000-8000-000000000001", "Root=1-67/a+b:c@d", &longest] {
+            assert_eq!(id(&format!("x-REQUEST-id: {good}\r\n")).as_deref(), Some(good));
+        }
+        for bad in ["", "a b", "a,b", "\"a\"", "a;b", "ä", "<script>", "a\tb", &format!("{longest}x")] {
+            assert_eq!(id(&format!("X-Request-Id: {bad}\r\n")), None, "{bad}");
+        }
+        assert_eq!(id("X-Request-Id: a\r\nX-Request-Id: a\r\n"), None);
+        assert_eq!(id("X-Request-Id: a\r\nX_Request_Id: b\r\n"), None);
+    }
+
+    #[test]
+    fn max_forwards_counts_for_two_methods_only() {
+        let left = |method: &str, value: &str| {
+            let mut left = None;
+            let text = format!("{method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {value}\r\n\r\n");
+            accepted(&text, |it| left = it.max_forwards);
+            left
+        };
+        for (value, number) in [("0", 0), ("007", 7), ("99999999999999999999", u64::MAX)] {
+            assert_eq!((left("OPTIONS", value), left("TRACE", value)), (Some(number), Some(number)));
+            assert_eq!(left("GET", value), None);
+        }
+        for wrong in ["", "-1", "1.0", "1, 2", "x"] {
+            assert_eq!(left("GET", wrong), None);
+            let text = format!("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {wrong}\r\n\r\n");
+            assert_eq!(refused(&text), Refusal::MaxForwards, "{wrong}");
+        }
+        let twice = "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\nMax-Forwards: 1\r\n\r\n";
+        assert_eq!(refused(twice), Refusal::MaxForwards);
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The heads that go on: appended to what is already to be sent, nothing allocated besides.
 
-use super::{Fields, Framing, Kind, Request, Response, Version};
+use super::{Before, Fields, Framing, Introduction, Kind, Request, Response, Version};
 
-/// What a replica is told about a client, and how.
+/// What a replica is told about a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Forwarding<'a> {
-    /// The client's address.
-    pub client: &'a str,
-    /// How the client speaks: `http` or `https`.
-    pub scheme: &'a str,
+    /// What we say.
+    pub introduction: &'a Introduction,
+    /// What proxies before us say, where that is believed.
+    pub before: Option<&'a Before<'a>>,
     /// The Host of a request that has none.
     pub default_host: &'a str,
 }
@@ -28,7 +28,8 @@ pub struct Delivery {
 pub type Extra<'a> = (&'a str, &'a [u8]);
 
 /// Writes the head with which a request goes to a replica, always in HTTP/1.1: the target as a path, nothing of the
-/// client's connection, who the client is. What the client says about that is not believed. Expect is answered here.
+/// client's connection, who the client is. What the client says about that is not believed, unless it is a proxy that is.
+/// Expect is answered here.
 pub fn request(out: &mut Vec<u8>, request: &Request<'_>, forwarding: &Forwarding<'_>, extra: &[Extra<'_>]) {
     out.extend_from_slice(request.method.as_bytes());
     out.push(b' ');
@@ -39,14 +40,18 @@ pub fn request(out: &mut Vec<u8>, request: &Request<'_>, forwarding: &Forwarding
         field(out, "Host", request.host.unwrap_or(forwarding.default_host).as_bytes());
     }
     request.fields.copy(out, |kind| match kind {
-        Kind::EndToEnd | Kind::Framing => true,
+        Kind::EndToEnd | Kind::Framing | Kind::Own => true,
         Kind::Host => host_stays,
+        Kind::RequestId => request.request_id.is_some(),
+        Kind::MaxForwards => request.max_forwards.is_none(),
         Kind::Expect | Kind::Forwarding | Kind::Hop | Kind::Nominated => false,
     });
-    field(out, "X-Forwarded-For", forwarding.client.as_bytes());
-    field(out, "X-Forwarded-Proto", forwarding.scheme.as_bytes());
-    if let Some(host) = request.host {
-        field(out, "X-Forwarded-Host", host.as_bytes());
+    match forwarding.before {
+        Some(before) => forwarding.introduction.write_after(out, before, request.host),
+        None => forwarding.introduction.write(out, request.host),
+    }
+    if let Some(left) = request.max_forwards {
+        field(out, "Max-Forwards", decimal(left.saturating_sub(1), &mut [0; 20]));
     }
     match (request.upgrades, request.wants_trailers) {
         (true, false) => field(out, "Connection", b"upgrade"),
@@ -63,7 +68,8 @@ pub fn request(out: &mut Vec<u8>, request: &Request<'_>, forwarding: &Forwarding
     end(out, extra);
 }
 
-/// Writes the head with which a response goes to a client: nothing of the replica's connection.
+/// Writes the head with which a response goes to a client: nothing of the replica's connection. Where there are fields of
+/// ours about how it came about, the replica's of those names are left out.
 pub fn response(out: &mut Vec<u8>, response: &Response<'_>, delivery: &Delivery, extra: &[Extra<'_>]) {
     status_line(out, response.status, response.reason);
     let has_body = response.status >= 200 && response.status != 204;
@@ -71,7 +77,8 @@ pub fn response(out: &mut Vec<u8>, response: &Response<'_>, delivery: &Delivery,
         // HTTP/1.0 would not understand even the announcement of chunks that HEAD gets
         && (delivery.version == Version::Http11 || response.fields.get("transfer-encoding").is_none());
     response.fields.copy(out, |kind| match kind {
-        Kind::EndToEnd | Kind::Host | Kind::Expect | Kind::Forwarding => true,
+        Kind::EndToEnd | Kind::Host | Kind::Expect | Kind::Forwarding | Kind::MaxForwards => true,
+        Kind::RequestId | Kind::Own => extra.is_empty(),
         Kind::Framing => framing_stays,
         Kind::Hop | Kind::Nominated => false,
     });
@@ -104,6 +111,19 @@ pub fn own(
     if !is_head {
         out.extend_from_slice(body);
     }
+}
+
+/// The head of a request as it came, without what may be secret: what TRACE shows (RFC 9110, section 9.3.8).
+pub fn echo(request: &Request<'_>) -> Vec<u8> {
+    const SECRET: [&[u8]; 3] = [b"authorization", b"cookie", b"proxy-authorization"];
+    let mut out = request.fields.first_line().to_vec();
+    for (name, value, _) in request.fields.iter() {
+        if !SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
+            [name, b": ", value, b"\r\n"].iter().for_each(|part| out.extend_from_slice(part));
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    out
 }
 
 fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
@@ -173,12 +193,11 @@ fn end(out: &mut Vec<u8>, extra: &[Extra<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Asked, Limits, Progress, Scratch},
+        super::{Asked, Limits, Progress, Scratch, Tells},
         *,
     };
+    use crate::caller::Caller;
 
-    const FORWARDING: Forwarding<'_> =
-        Forwarding { client: "192.0.2.7", scheme: "http", default_host: "pool" };
     const KEPT: Delivery = Delivery { version: Version::Http11, keep_alive: true, framing: Framing::None };
 
     fn to_replica(text: &str) -> String {
@@ -186,7 +205,10 @@ mod tests {
         let parsed =
             Request::parse(text.as_bytes(), &mut Progress::default(), &Limits::default(), &mut scratch);
         let mut out = Vec::new();
-        request(&mut out, &parsed.unwrap().unwrap(), &FORWARDING, &[]);
+        let caller = Caller { address: [192, 0, 2, 7].into(), is_direct: true };
+        let introduction = &Introduction::new(caller, "http", Tells::XForwarded);
+        let forwarding = Forwarding { introduction, before: None, default_host: "pool" };
+        request(&mut out, &parsed.unwrap().unwrap(), &forwarding, &[]);
         String::from_utf8(out).unwrap()
     }
 
@@ -241,6 +263,29 @@ mod tests {
              Upgrade: websocket, b\r\nTE: trailers\r\n\r\n"
         );
         assert_eq!(to_replica(text), expected);
+    }
+
+    #[test]
+    fn names_of_requests_and_how_far_they_may_go_are_passed_on_or_corrected() {
+        let ours = format!("{OURS}X-Forwarded-Host: a\r\n");
+        for (method, came, kept, added) in [
+            ("GET", "X-Request-Id: a-1\r\n", "X-Request-Id: a-1\r\n", ""),
+            ("GET", "X-Request-Id: a b\r\n", "", ""),
+            ("TRACE", "max-forwards: 10\r\n", "", "Max-Forwards: 9\r\n"),
+            ("GET", "Max-Forwards: ten\r\n", "Max-Forwards: ten\r\n", ""),
+        ] {
+            let head = |lines: &str| format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+            assert_eq!(to_replica(&head(came)), head(&format!("{kept}{ours}{added}")));
+        }
+    }
+
+    #[test]
+    fn an_echo_has_no_secrets() {
+        let text = "\r\nTRACE http://a/b HTTP/1.1\r\nHost: a\r\nAUTHORIZATION: b\r\nX:  \u{fc} \r\nCookie: c\r\nProxy-Authorization: d\r\n\r\n";
+        let (mut progress, mut scratch) = (Progress::default(), Scratch::default());
+        let parsed = Request::parse(text.as_bytes(), &mut progress, &Limits::default(), &mut scratch);
+        let echo = String::from_utf8(echo(&parsed.unwrap().unwrap())).unwrap();
+        assert_eq!(echo, "TRACE http://a/b HTTP/1.1\r\nHost: a\r\nX: \u{fc}\r\n\r\n");
     }
 
     #[test]

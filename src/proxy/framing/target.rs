@@ -90,6 +90,11 @@ const CLASSES: [u8; 256] = {
     classes
 };
 
+/// Whether this consists of what a word may consist of, too, as nearly all hosts without a port do.
+pub(super) fn is_plain_name(text: &str) -> bool {
+    text.bytes().all(|byte| CLASSES[byte as usize] & IN_NAME != 0)
+}
+
 /// Whether this is a host with or without a port, and no user (RFC 3986, section 3.2, without the comma in names: it
 /// separates the values of fields).
 pub(super) fn is_authority(text: &str) -> bool {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{rewrite::Delivery, rewrite::Forwarding, *};
+use crate::caller::Caller;
 
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "OPTIONS", "DELETE", "BREW", "get", "CONNECT", "PRI"];
 const TARGETS: [&str; 16] = [
@@ -25,7 +26,7 @@ const TARGETS: [&str; 16] = [
     "//a/b",
     "/\\",
 ];
-const LINES: [&str; 38] = [
+const LINES: [&str; 42] = [
     "Accept: */*",
     "Cookie: a=b; c=d",
     "Empty:",
@@ -45,6 +46,10 @@ const LINES: [&str; 38] = [
     "Expect: a",
     "Forwarded: for=1",
     "X-Forwarded-For: 1.2.3.4",
+    "X-Request-Id: a-1",
+    "X-Request-Id: a b",
+    "x_request_id: a",
+    "Max-Forwards: 3",
     "x_forwarded_host: evil",
     "Host: a",
     "Host: b:80",
@@ -261,7 +266,9 @@ proptest! {
         let bytes = Draw::new(seed).request();
         let (mut scratch, mut again, mut third) = Default::default();
         let Some(came) = parsed(&bytes, &mut scratch) else { return Ok(()) };
-        let forwarding = Forwarding { client: "::1", scheme: "http", default_host: "pool" };
+        let caller = Caller { address: "2001:db8::1".parse().unwrap(), is_direct: true };
+        let introduction = &Introduction::new(caller, "http", Tells::Both);
+        let forwarding = Forwarding { introduction, before: None, default_host: "pool" };
         let mut out = Vec::new();
         rewrite::request(&mut out, &came, &forwarding, &[]);
         let went = parsed(&out, &mut again).expect("a good head");
@@ -271,7 +278,9 @@ proptest! {
         prop_assert_eq!((went.upgrades, went.wants_trailers), (came.upgrades, came.wants_trailers));
         prop_assert!(went.keep_alive && !went.expects_continue);
         prop_assert_eq!(end_to_end(&went.fields), end_to_end(&came.fields));
-        prop_assert_eq!(went.fields.all("x-forwarded-for").collect::<Vec<_>>(), vec![&b"::1"[..]]);
+        prop_assert_eq!(went.request_id, came.request_id);
+        prop_assert_eq!(went.max_forwards, came.max_forwards.map(|left| left.saturating_sub(1)));
+        prop_assert_eq!(went.fields.all("x-forwarded-for").collect::<Vec<_>>(), vec![&b"2001:db8::1"[..]]);
         // and a second balancer behind the first changes nothing but the order
         let mut twice = Vec::new();
         rewrite::request(&mut twice, &went, &forwarding, &[]);

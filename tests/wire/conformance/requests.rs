@@ -90,6 +90,12 @@ const CARRIED: &[(&str, &str, &str)] = &[
     ("HTTP/1.0 as HTTP/1.1", "GET / HTTP/1.0\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n+\r\n"),
 ];
 
+/// A request without the name that was drawn for it.
+fn masked(request: &str) -> String {
+    let (before, id) = request.split_once("X-Request-Id: ").expect("a name");
+    format!("{before}X-Request-Id: *{}", &id[32..])
+}
+
 #[tokio::test]
 async fn a_request_reaches_the_replica_as_it_is_but_for_what_is_for_one_connection() {
     let deployment = Deployment::of_upstreams();
@@ -97,11 +103,8 @@ async fn a_request_reaches_the_replica_as_it_is_but_for_what_is_for_one_connecti
     for (name, sent, arrives) in CARRIED {
         let got = stage.play(sent, OK, Then::Keep).await;
         assert_eq!(got.statuses(), ["200"], "{name}: {got:?}");
-        assert_eq!(
-            stage.origin.requests(),
-            [arrives.replace("\r\n+\r\n", &format!("\r\n{FORWARDED}\r\n"))],
-            "{name}"
-        );
+        let requests: Vec<String> = stage.origin.requests().iter().map(|request| masked(request)).collect();
+        assert_eq!(requests, [arrives.replace("\r\n+\r\n", &format!("\r\n{FORWARDED}\r\n"))], "{name}");
     }
 }
 
