@@ -22,6 +22,8 @@ mod idle;
 mod line;
 mod reading;
 mod relay;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 pub(super) use buffers::Buffers;
