@@ -1,11 +1,14 @@
 #!/bin/sh
-# What takes longer than `make test` may: fifty thousand more simulated schedules, and the images built without Rust on the host.
+# What takes longer than `make test` may: fifty thousand more simulated schedules, how long others wait beside clients that
+# take nothing, and the images built without Rust on the host.
 set -eu
 cd "$(dirname "$0")/.."
 . make/machine.sh
 cargo_settings
 # shellcheck disable=SC2086 # flags are words
 RINGKEEPER_SCHEDULES=10000..60000 cargo test $cargo_flags -p ringkeeper --lib simulation
+# shellcheck disable=SC2086
+cargo test $cargo_flags -p ringkeeper --test wire -- --ignored --nocapture bounds::
 tests/builder-image.sh
 
 # Outage after outage, and five hundred kills, in Docker.
