@@ -1,5 +1,6 @@
 #!/bin/sh
-# What takes longer than `make test` may: fifty thousand more simulated schedules, ten million PROXY headers, and the images built without Rust on the host.
+# What takes longer than `make test` may: fifty thousand more simulated schedules, ten million PROXY headers, how long others
+# wait beside clients that take nothing, and the images built without Rust on the host.
 set -eu
 cd "$(dirname "$0")/.."
 . make/machine.sh
@@ -8,6 +9,8 @@ cargo_settings
 RINGKEEPER_SCHEDULES=10000..60000 cargo test $cargo_flags -p ringkeeper --lib simulation
 # shellcheck disable=SC2086
 cargo test $cargo_flags -p ringkeeper --lib -- --ignored ten_million
+# shellcheck disable=SC2086
+cargo test $cargo_flags -p ringkeeper --test wire -- --ignored --nocapture bounds::
 tests/builder-image.sh
 
 # Outage after outage, and five hundred kills, in Docker.

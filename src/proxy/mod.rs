@@ -43,7 +43,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How long a client may take for a request's head.
     pub header_timeout: Duration,
-    /// How long a client may pause within a body, as it sends or takes it.
+    /// How long a client may pause within a body, as it sends or takes it. When the response has begun, only what is a pause in
+    /// both directions counts.
     pub body_timeout: Duration,
     /// How large heads may be.
     pub limits: Limits,

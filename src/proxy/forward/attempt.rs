@@ -146,10 +146,10 @@ impl Attempt {
                         self.stage = Stage::Open(Line::Replica(stream));
                     }
                     Poll::Ready(Err(blame)) => return Poll::Ready(Err(self.unreached(core, blame))),
-                    Poll::Pending if self.waits_in_vain(client, cx) => {
-                        return Poll::Ready(Err(Failed::Setback(Setback::Unsent)));
+                    Poll::Pending => {
+                        let failed = self.waits_in_vain(cx, core, client);
+                        return failed.map_or(Poll::Pending, |failed| Poll::Ready(Err(failed)));
                     }
-                    Poll::Pending => return Poll::Pending,
                 }
             }
             match ready!(self.poll_open(cx, core, client, asking)) {
@@ -170,10 +170,18 @@ impl Attempt {
         }
     }
 
-    /// Whether the replica was given up. If not, the task is woken when it is.
-    fn waits_in_vain<S>(&self, client: &Client<S>, cx: &Context<'_>) -> bool {
-        client.deadline.is_over_at(NEVER, cx);
-        self.is_given_up()
+    /// Why it is not to be waited for a connection any more. If it is, the task is woken when it is not.
+    fn waits_in_vain<S: Downstream>(
+        &self,
+        cx: &mut Context<'_>,
+        core: &Core,
+        client: &Client<S>,
+    ) -> Option<Failed> {
+        match client.watch(cx, core) {
+            Ok(look_at) => _ = client.deadline.is_over_at(look_at, cx),
+            Err(fault) => return Some(Failed::Client(fault)),
+        }
+        self.is_given_up().then_some(Failed::Setback(Setback::Unsent))
     }
 
     fn is_suspected(&self) -> bool {
@@ -243,10 +251,10 @@ impl Attempt {
         }
     }
 
-    /// Who is to blame if the time is over. A request's body that is coming moves the time on.
-    fn is_late<S>(
+    /// Who is to blame if the client is gone or the time is over. A request's body that is coming moves the time on.
+    fn is_late<S: Downstream>(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         core: &Core,
         client: &Client<S>,
         asking: &mut Asking,
@@ -261,8 +269,12 @@ impl Attempt {
             asking.response_at = core.deadlines.after(config.response_timeout);
             self.try_at = config.exchange.retry.try_timeout.map_or(NEVER, |most| core.deadlines.after(most));
         }
+        let look_at = match client.watch(cx, core) {
+            Ok(look_at) => look_at,
+            Err(fault) => return Some(Failed::Client(fault)),
+        };
         let at = asking.response_at.min(if waits_for_client { self.client_at } else { self.try_at });
-        if !client.deadline.is_over_at(at, cx) {
+        if !client.deadline.is_over_at(at.min(look_at), cx) {
             return None;
         }
         if waits_for_client {

@@ -70,11 +70,6 @@ impl Pending {
         self.bytes.len() - self.sent
     }
 
-    /// How much was taken of what waits.
-    pub(super) fn sent(&self) -> u64 {
-        self.sent as u64
-    }
-
     /// Writes what waits; ready when nothing does any more.
     pub(super) fn poll_flush<S: AsyncWrite + Unpin>(
         &mut self,

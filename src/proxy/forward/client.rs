@@ -12,7 +12,7 @@ use std::{
 
 use http::StatusCode;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 
@@ -20,7 +20,7 @@ use super::{
     arrived::{Arrived, NoHead},
     asking::Asking,
     buffers::{Buffers, Pending},
-    deadlines::Deadline,
+    deadlines::{Deadline, Moment, NEVER},
     delivery,
     flow::Cut,
     preamble::introduction,
@@ -42,11 +42,26 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(in crate::proxy) trait Downstream: AsyncRead + AsyncWrite + Unpin {
     /// Has its end be seen as a break when it is dropped.
     fn break_off(&self);
+
+    /// Whether it broke: a mere end, after which it may still be written to, is no break. Costs no system call.
+    fn is_broken(&self) -> bool;
+
+    /// Ready if something came, be it an end, that was not read yet. If not, the task is woken when something comes or it
+    /// breaks.
+    fn poll_heard(&self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 impl Downstream for TcpStream {
     fn break_off(&self) {
         let _then_it_ends_unbroken = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+
+    fn is_broken(&self) -> bool {
+        self.try_io(Interest::ERROR, || Ok(())).is_ok()
+    }
+
+    fn poll_heard(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_read_ready(cx).map(|_| ())
     }
 }
 
@@ -97,13 +112,7 @@ impl Fault {
 
 /// Serves a client's connection until it ends.
 pub(in crate::proxy) async fn serve<S: Downstream>(core: Rc<Core>, stream: S, peer: SocketAddr) {
-    let mut client = Client {
-        stream,
-        arrived: Arrived::default(),
-        early: Pending::default(),
-        deadline: core.deadlines.deadline(),
-        introduction: introduction(&core, peer.into()),
-    };
+    let mut client = Client::new(&core, stream, peer);
     client.deadline.set(core.config.header_timeout);
     let is_introduced = core.config.proxy_protocol_from.contains(client.introduction.caller.address);
     if is_introduced && !client.take_preamble(&core).await {
@@ -117,12 +126,23 @@ pub(in crate::proxy) async fn serve<S: Downstream>(core: Rc<Core>, stream: S, pe
     };
     match after {
         After::Break => client.stream.break_off(),
-        After::Linger => client.linger().await,
+        After::Linger => client.linger(&core).await,
         After::Next | After::End => {}
     }
 }
 
 impl<S: Downstream> Client<S> {
+    /// One of whom nothing has come yet.
+    pub(super) fn new(core: &Core, stream: S, peer: SocketAddr) -> Self {
+        Client {
+            stream,
+            arrived: Arrived::default(),
+            early: Pending::default(),
+            deadline: core.deadlines.deadline(),
+            introduction: introduction(core, peer.into()),
+        }
+    }
+
     /// Answers the next request.
     async fn next(&mut self, core: &Rc<Core>) -> After {
         let mut asking = match poll_fn(|cx| self.poll_request(cx, core)).await {
@@ -169,6 +189,16 @@ impl<S: Downstream> Client<S> {
         self.early.poll_flush(&mut self.stream, cx)
     }
 
+    /// To be called while somebody else is waited for: when to look again whether the client is still there. Mostly that is
+    /// never, as its break wakes the task; but where something waits to be read, nothing says that it broke.
+    pub(super) fn watch(&self, cx: &mut Context<'_>, core: &Core) -> Result<Moment, Fault> {
+        let heard = self.stream.poll_heard(cx).is_ready();
+        match self.stream.is_broken() {
+            true => Err(Fault::Gone),
+            false => Ok(if heard { core.deadlines.after(Duration::ZERO) } else { NEVER }),
+        }
+    }
+
     /// Tells the client what it did wrong.
     pub(super) async fn fail(&mut self, core: &Core, fault: Fault) -> After {
         let answer = match fault {
@@ -211,15 +241,14 @@ impl<S: Downstream> Client<S> {
 
     /// Ends the connection, and reads what still comes for a while: a client that is sending would see a break in place of
     /// its answer (RFC 9112, section 9.6).
-    async fn linger(&mut self) {
+    async fn linger(&mut self, core: &Core) {
         self.deadline.set(LINGER);
         let mut ended = false;
-        let mut input = [0; 4096];
         poll_fn(|cx| {
             if !ended {
                 ended = Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
             }
-            match self.poll_discard(cx, &mut input) {
+            match self.poll_discard(cx, &mut core.buffers.borrow_mut().input) {
                 Poll::Pending if self.deadline.is_over(cx) => Poll::Ready(()),
                 discarded => discarded,
             }

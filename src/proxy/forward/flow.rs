@@ -20,7 +20,7 @@ pub(super) struct Flow {
     body: Body,
     pending: Pending,
     content_only: bool,
-    /// Bytes that came so far.
+    /// Bytes that came so far, and those that had to wait and went.
     moved: u64,
 }
 
@@ -61,7 +61,7 @@ impl Flow {
 
     /// Changes when something moves.
     pub(super) fn moved(&self) -> u64 {
-        self.moved + self.pending.sent()
+        self.moved
     }
 
     /// What waits in another goes ahead, and then these bytes.
@@ -124,7 +124,10 @@ impl Flow {
         rest: &mut Vec<u8>,
     ) -> Poll<Result<(), Cut>> {
         for _ in 0..TURN {
-            ready!(self.pending.poll_flush(sink, cx)).map_err(Cut::Sink)?;
+            let waited = self.pending.len();
+            let flushed = self.pending.poll_flush(sink, cx);
+            self.moved += (waited - self.pending.len()) as u64;
+            ready!(flushed).map_err(Cut::Sink)?;
             if self.body.is_ended() {
                 return Poll::Ready(Ok(()));
             }

@@ -23,6 +23,8 @@ mod line;
 mod preamble;
 mod reading;
 mod relay;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 pub(super) use buffers::Buffers;

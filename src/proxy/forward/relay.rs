@@ -118,7 +118,8 @@ fn done<S>(
     }
 }
 
-/// What moves, and until when something has to.
+/// What moves, and until when something has to. A client that pauses its request while the response moves, or takes none
+/// of the response while its request moves, is not waited for in vain: both may be one conversation.
 struct Moving {
     /// What has moved, and whether the client is waited for.
     moved: (u64, bool),
@@ -161,18 +162,18 @@ impl Moving {
                 attempt.is_deaf = is_deaf;
                 let waits = waits_for_client || answering.download.waits();
                 let moved = asking.upload.moved() + answering.download.moved();
-                let is_over = self.is_over(cx, core, client, moved, waits && !answering.switches);
-                return if is_over { Poll::Ready(End::Client) } else { Poll::Pending };
+                let goes_on = self.goes_on(cx, core, client, moved, waits && !answering.switches);
+                return if goes_on { Poll::Pending } else { Poll::Ready(End::Client) };
             }
         };
         attempt.is_deaf = is_deaf;
         Poll::Ready(end)
     }
 
-    /// Whether the client was waited for too long. Who waits for the replica has time.
-    fn is_over<S>(
+    /// Whether the client is there and was not waited for too long. Who waits for the replica has time.
+    fn goes_on<S: Downstream>(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         core: &Core,
         client: &Client<S>,
         moved: u64,
@@ -182,6 +183,7 @@ impl Moving {
             self.moved = (moved, waits);
             self.at = core.deadlines.after(core.config.body_timeout);
         }
-        client.deadline.is_over_at(if waits { self.at } else { NEVER }, cx)
+        let at = if waits { self.at } else { NEVER };
+        client.watch(cx, core).is_ok_and(|look_at| !client.deadline.is_over_at(at.min(look_at), cx))
     }
 }

@@ -189,3 +189,115 @@ impl Upload {
         Poll::Ready(Ok(taken))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, rc::Rc};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::proxy::{
+        forward::tests::{PEER, Pipe, core},
+        framing::Refusal,
+    };
+
+    /// An upload of which the head and `first` came at once, and `then` comes through a pipe; what arrived of it at the other end
+    /// of another, whether it can be sent again, and how it ended.
+    async fn uploaded(
+        framing: Framing,
+        first: &str,
+        then: &str,
+        limit: usize,
+        pipe: usize,
+    ) -> (String, bool, Result<(), Cut>) {
+        let (mut sender, stream) = duplex(pipe);
+        let (mut sink, mut receiver) = duplex(pipe);
+        let (core, _answerers) = core();
+        let mut body = Body::new(framing);
+        body.feed(first.as_bytes()).unwrap();
+        let mut upload = Upload::new(format!("HEAD{first}").into_bytes(), 4, body, limit, false);
+        let mut client = Client::new(&core, Pipe { stream, state: Rc::default() }, PEER);
+        let (mut sent, mut got) = (0, String::new());
+        let send = async {
+            let _may_be_cut = sender.write_all(then.as_bytes()).await;
+            drop(sender);
+        };
+        let mut buffers = Buffers::default();
+        let pass = async {
+            let outcome =
+                poll_fn(|cx| upload.poll(cx, &mut client, &mut sink, &mut sent, &mut buffers)).await;
+            drop(sink);
+            assert!(outcome.is_err() || upload.is_done(sent) && !upload.waits_for_client(sent));
+            assert!(!upload.is_unsent(sent));
+            (upload.is_kept(), outcome)
+        };
+        let ((), (kept, outcome), read) = tokio::join!(send, pass, receiver.read_to_string(&mut got));
+        read.unwrap();
+        (got, kept, outcome)
+    }
+
+    #[tokio::test]
+    async fn a_body_is_kept_up_to_the_limit_and_arrives_whole_beyond() {
+        let chunked = "5\r\nhello\r\n0\r\n\r\n";
+        for pipe in [1, 4, 4096] {
+            for (framing, body) in [(Framing::Length(10), "helloworld"), (Framing::Chunked, chunked)] {
+                for at in [0, 4, body.len()] {
+                    let (first, then) = body.split_at(at);
+                    for (limit, is_kept) in [(body.len(), true), (body.len() - 1, false), (0, false)] {
+                        let (got, kept, outcome) = uploaded(framing, first, then, limit, pipe).await;
+                        outcome.unwrap();
+                        assert_eq!(
+                            (got, kept),
+                            (format!("HEAD{body}"), is_kept),
+                            "{framing:?} {at} {limit} {pipe}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_ends_early_or_is_nonsense_is_not_whole() {
+        for limit in [0, 100] {
+            for (framing, first, then, refusal) in [
+                (Framing::Length(10), "hello", "worl", Refusal::Truncated),
+                (Framing::Chunked, "5\r\nhel", "lo\r\n0\r\n", Refusal::Truncated),
+                (Framing::Chunked, "5\r\nhel", "loX", Refusal::ChunkEnd),
+            ] {
+                let (got, _, outcome) = uploaded(framing, first, then, limit, 4096).await;
+                assert!(
+                    matches!(outcome, Err(Cut::Broken(why)) if why == refusal),
+                    "{framing:?} {outcome:?}"
+                );
+                assert!(format!("HEAD{first}{then}").starts_with(&got), "{got}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_breaks_after_the_head_is_told_from_a_client_that_does() {
+        let (core, _answerers) = core();
+        for limit in [0, 100] {
+            let (mut sender, stream) = duplex(100);
+            let (mut sink, mut receiver) = duplex(4);
+            let mut upload = Upload::new(b"HEAD".to_vec(), 4, Body::new(Framing::Length(9)), limit, false);
+            let mut client = Client::new(&core, Pipe { stream, state: Rc::default() }, PEER);
+            let mut buffers = Buffers::default();
+            let mut sent = 0;
+            sender.write_all(b"half").await.unwrap();
+            poll_fn(|cx| {
+                assert!(upload.poll(cx, &mut client, &mut sink, &mut sent, &mut buffers).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            receiver.read_exact(&mut [0; 4]).await.unwrap();
+            drop(receiver);
+            let outcome =
+                poll_fn(|cx| upload.poll(cx, &mut client, &mut sink, &mut sent, &mut buffers)).await;
+            assert!(matches!(outcome, Err(Cut::Sink(_))), "{outcome:?}");
+            assert_eq!((upload.is_kept(), upload.is_unsent(sent)), (limit == 100, false));
+        }
+    }
+}
