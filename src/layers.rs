@@ -26,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 
 /// Files and folders that think and do nothing: no runtime, no sockets, no clock, no environment, no generator of their
 /// own.
-const PURE: [&str; 19] = [
+const PURE: [&str; 20] = [
     "name.rs",
     "event.rs",
     "ring",
@@ -43,6 +43,7 @@ const PURE: [&str; 19] = [
     "proxy/budget.rs",
     "proxy/exchange.rs",
     "proxy/framing",
+    "proxy/h2/head.rs",
     "proxy/key.rs",
     "proxy/latency.rs",
     "proxy/retry.rs",

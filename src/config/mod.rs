@@ -32,7 +32,7 @@ mod spec;
 mod token;
 mod value;
 
-pub use args::{Args, ProbeKind, UnknownPath};
+pub use args::{Args, ProbeKind, Protocol, UnknownPath};
 pub use client::ClientArgs;
 pub use given::GivenArgs;
 pub use retry::{RetryArgs, Statuses};
@@ -79,9 +79,9 @@ impl Config {
             args.listen != args.admin_listen || args.listen.port() == 0,
             "--listen and --admin-listen are the same"
         );
-        let probe = probe::asked(&args)?;
+        let (probe, proxy) = (probe::asked(&args)?, proxy_config(&args)?);
         if let Some(engine) = engine {
-            probe::of_engine(probe.as_ref(), engine)?;
+            probe::of_engine(probe.as_ref(), engine, proxy.protocol)?;
         }
         Ok(Config {
             listen: args.listen,
@@ -94,7 +94,7 @@ impl Config {
                 ..docker_config(&args)?
             },
             process: process_config(&args)?,
-            proxy: proxy_config(&args)?,
+            proxy,
             access: api::Access {
                 token: args.token.token()?,
                 protect_rep: args.protect_rep,
@@ -109,7 +109,7 @@ impl Config {
 
     /// How the instances of this engine are asked whether they live.
     pub fn probe(&self, engine: Kind) -> anyhow::Result<fleet::ProbeSpec> {
-        probe::of_engine(self.probe.as_ref(), engine)
+        probe::of_engine(self.probe.as_ref(), engine, self.proxy.protocol)
     }
 }
 
@@ -222,12 +222,17 @@ fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
             unknown_path_is_400: args.unknown_path == UnknownPath::Assignment,
             retry: args.retry.rules(),
         },
+        protocol: match args.protocol {
+            Protocol::Http1 => proxy::Protocol::Http1,
+            Protocol::H2c => proxy::Protocol::H2c,
+        },
         connect_timeout: args.connect_timeout,
         response_timeout: args.response_timeout,
         idle_timeout: args.idle_timeout,
         header_timeout: args.clients.header_timeout,
         body_timeout: args.clients.body_timeout,
         limits: args.clients.limits(),
+        max_concurrent_streams: args.clients.max_concurrent_streams,
         drain_timeout: args.drain_timeout,
         eject_after: args.eject_after,
     })

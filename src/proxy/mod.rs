@@ -14,6 +14,7 @@ mod budget;
 mod exchange;
 mod forward;
 mod framing;
+mod h2;
 mod key;
 mod latency;
 mod listen;
@@ -26,11 +27,23 @@ pub use key::{KeyError, KeySource};
 pub use listen::{Listeners, Plane};
 pub use retry::{Hedge, HedgeError, Rules};
 
+/// What replicas speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, from the first byte (RFC 9113, section 3.3).
+    H2c,
+}
+
 /// How requests are carried.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What is decided about each.
     pub exchange: Settings,
+    /// What replicas speak.
+    pub protocol: Protocol,
     /// How long opening a connection to a replica may take.
     pub connect_timeout: Duration,
     /// How long it may take until a response begins, whoever gives it in the end.
@@ -45,6 +58,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// How large heads may be.
     pub limits: Limits,
+    /// Requests that may be under way at a time over one connection of HTTP/2.
+    pub max_concurrent_streams: u32,
     /// How long requests in flight may go on after the balancer was told to stop.
     pub drain_timeout: Duration,
 }

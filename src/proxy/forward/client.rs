@@ -31,6 +31,7 @@ use crate::proxy::{
         Framing, Refusal, Version,
         rewrite::{self, Delivery},
     },
+    h2,
     thread::Core,
 };
 
@@ -41,11 +42,33 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(in crate::proxy) trait Downstream: AsyncRead + AsyncWrite + Unpin {
     /// Has its end be seen as a break when it is dropped.
     fn break_off(&self);
+
+    /// Whether it carries a call of gRPC: both sides may pause as long as they like, and failures are told its way.
+    fn is_grpc(&self) -> bool {
+        false
+    }
+
+    /// Goes on in HTTP/2, the preface of which is among what came.
+    fn go_on_in_http2(
+        self,
+        core: Rc<Core>,
+        came: Vec<u8>,
+        peer: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = ()>>>;
 }
 
 impl Downstream for TcpStream {
     fn break_off(&self) {
         let _then_it_ends_unbroken = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+
+    fn go_on_in_http2(
+        self,
+        core: Rc<Core>,
+        came: Vec<u8>,
+        peer: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(h2::serve(core, self, came, peer))
     }
 }
 
@@ -71,6 +94,8 @@ pub(super) enum After {
     Linger,
     /// Its break: the client must not take what it got for whole.
     Break,
+    /// Another version, which it speaks; nothing was answered.
+    Version,
 }
 
 /// What a client did wrong.
@@ -105,15 +130,23 @@ pub(in crate::proxy) async fn serve<S: Downstream>(core: Rc<Core>, stream: S, pe
         address: peer.ip().to_canonical().to_string().into(),
     };
     client.deadline.set(core.config.header_timeout);
+    let mut is_first = true;
     let after = loop {
         match client.next(&core).await {
             After::Next => client.deadline.set(core.config.idle_timeout),
+            After::Version if is_first && client.begins_in_http2().await => break After::Version,
+            After::Version => break client.fail(&core, Fault::Refused(Refusal::Version)).await,
             after => break after,
         }
+        is_first = false;
     };
     match after {
         After::Break => client.stream.break_off(),
         After::Linger => client.linger().await,
+        After::Version => {
+            let came = std::mem::take(client.arrived.rest());
+            client.stream.go_on_in_http2(core, came, peer).await;
+        }
         After::Next | After::End => {}
     }
 }
@@ -123,6 +156,7 @@ impl<S: Downstream> Client<S> {
     async fn next(&mut self, core: &Rc<Core>) -> After {
         let mut asking = match poll_fn(|cx| self.poll_request(cx, core)).await {
             Ok(asking) => asking,
+            Err(NoHead::Refused(Refusal::Version)) => return After::Version,
             Err(NoHead::Refused(refusal)) => return self.fail(core, Fault::Refused(refusal)).await,
             Err(NoHead::Broken(error)) if error.kind() == io::ErrorKind::TimedOut => {
                 return self.fail(core, Fault::Slow).await;
@@ -159,6 +193,28 @@ impl<S: Downstream> Client<S> {
         }
     }
 
+    /// Whether what comes is HTTP/2's preface. Reads no further than to see that.
+    async fn begins_in_http2(&mut self) -> bool {
+        poll_fn(|cx| {
+            loop {
+                let came = self.arrived.bytes();
+                if came.starts_with(h2::PREFACE) || !h2::PREFACE.starts_with(came) {
+                    return Poll::Ready(came.starts_with(h2::PREFACE));
+                }
+                let mut space = [0; h2::PREFACE.len()];
+                let mut read = ReadBuf::new(&mut space);
+                match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+                    Poll::Ready(Ok(())) if !read.filled().is_empty() => {
+                        self.arrived.rest().extend_from_slice(read.filled());
+                    }
+                    Poll::Pending if !self.deadline.is_over(cx) => return Poll::Pending,
+                    _ => return Poll::Ready(false),
+                }
+            }
+        })
+        .await
+    }
+
     /// Writes the interim responses that wait.
     pub(super) fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.early.poll_flush(&mut self.stream, cx)
@@ -180,16 +236,14 @@ impl<S: Downstream> Client<S> {
             asking.is_some_and(|asking| asking.keep_alive && asking.upload.is_read()) && !core.is_stopping();
         let version = asking.map_or(Version::Http11, |asking| asking.version);
         let delivery = Delivery { version, keep_alive, framing: Framing::None };
-        let reason = StatusCode::canonical_reason(&answer.status).unwrap_or_default();
-        let retry_after = answer.retry_after.map(|seconds| seconds.to_string());
-        let mut fields = vec![("Content-Type", &b"application/json"[..])];
-        fields.extend(retry_after.as_ref().map(|seconds| ("Retry-After", seconds.as_bytes())));
-        fields.extend(answer.allow.map(|methods| ("Allow", methods.as_bytes())));
+        let told = if self.stream.is_grpc() { answer.in_grpc() } else { answer.in_json() };
+        let reason = StatusCode::canonical_reason(&told.status).unwrap_or_default();
+        let fields: Vec<_> = told.fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let is_head = asking.is_some_and(|asking| asking.asked.is_head);
         let mut out = Vec::new();
         self.early.give_to(&mut out);
-        let body = answer.body.as_bytes();
-        rewrite::own(&mut out, answer.status.as_u16(), reason, &delivery, &fields, body, is_head);
+        let body = told.body.as_bytes();
+        rewrite::own(&mut out, told.status.as_u16(), reason, &delivery, &fields, body, is_head);
         self.early.keep(&out);
         self.deadline.set(core.config.body_timeout);
         let written = poll_fn(|cx| match self.poll_early(cx) {

@@ -159,7 +159,7 @@ impl Moving {
             Poll::Pending if is_given_up => End::Replica,
             Poll::Pending => {
                 attempt.is_deaf = is_deaf;
-                let waits = waits_for_client || answering.download.waits();
+                let waits = !client.stream.is_grpc() && (waits_for_client || answering.download.waits());
                 let moved = asking.upload.moved() + answering.download.moved();
                 let is_over = self.is_over(cx, core, client, moved, waits && !answering.switches);
                 return if is_over { Poll::Ready(End::Client) } else { Poll::Pending };
