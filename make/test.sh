@@ -60,6 +60,9 @@ if [ -z "$docker" ]; then
     say "***********************************************************************"
     say "($docker_says)"
 fi
+for program in curl h2load; do
+    command -v "$program" >/dev/null || say "*** HTTP/2 WAS NOT TESTED WITH $program, which is not on this machine. ***"
+done
 awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$log"
 rm -f "$log"
 exit $status

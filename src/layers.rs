@@ -27,7 +27,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
 
 /// Files and folders that think and do nothing: no runtime, no sockets, no clock, no environment, no generator of their
 /// own.
-const PURE: [&str; 21] = [
+const PURE: [&str; 22] = [
     "name.rs",
     "event.rs",
     "caller.rs",
@@ -45,6 +45,7 @@ const PURE: [&str; 21] = [
     "proxy/budget.rs",
     "proxy/exchange.rs",
     "proxy/framing",
+    "proxy/h2/head.rs",
     "proxy/key.rs",
     "proxy/latency.rs",
     "proxy/networks.rs",

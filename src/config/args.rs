@@ -59,6 +59,9 @@ pub struct Args {
     /// The port that the replicas listen on (docker) [default: the one that the image exposes, or 5000]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
+    /// What the replicas speak: http1 or h2c (HTTP/2 without TLS, such as gRPC's). Clients may always speak either
+    #[arg(long, value_name = "PROTOCOL", default_value = "http1", hide_possible_values = true)]
+    pub protocol: Protocol,
     /// The replicas' program and its arguments (process) [default: ringkeeper-server beside this binary]
     #[arg(long, value_name = "PROGRAM ARG…")]
     pub command: Option<String>,
@@ -192,6 +195,15 @@ pub enum UnknownPath {
     Assignment,
 }
 
+/// What the replicas speak.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS, from the first byte.
+    H2c,
+}
+
 /// How a replica is asked whether it lives.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeKind {
@@ -210,6 +222,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error}; a time is written like 500ms, 10s or 1m"))
 }
 
-fn at_least_one(text: &str) -> Result<u32, String> {
+pub(super) fn at_least_one(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|number| *number >= 1).ok_or_else(|| "a whole number from 1".to_owned())
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{args::duration, value::size};
+use super::{
+    args::{at_least_one, duration},
+    value::size,
+};
 use crate::proxy::Limits;
 
 /// The flags of [`Limits`], and of the times beside them.
@@ -23,6 +26,9 @@ pub struct ClientArgs {
     /// The longest URL of a request, such as 16k
     #[arg(long, value_name = "BYTES", value_parser = limit, default_value = "16k")]
     pub max_url_bytes: usize,
+    /// Requests that a client may have under way at a time over one connection of HTTP/2
+    #[arg(long, value_name = "COUNT", value_parser = at_least_one, default_value = "100")]
+    pub max_concurrent_streams: u32,
 }
 
 impl ClientArgs {

@@ -33,7 +33,7 @@ mod spec;
 mod token;
 mod value;
 
-pub use args::{Args, ProbeKind, UnknownPath};
+pub use args::{Args, ProbeKind, Protocol, UnknownPath};
 pub use client::ClientArgs;
 pub use forwarding::ForwardingArgs;
 pub use given::GivenArgs;
@@ -81,9 +81,9 @@ impl Config {
             args.listen != args.admin_listen || args.listen.port() == 0,
             "--listen and --admin-listen are the same"
         );
-        let probe = probe::asked(&args)?;
+        let (probe, proxy) = (probe::asked(&args)?, proxy_config(&args)?);
         if let Some(engine) = engine {
-            probe::of_engine(probe.as_ref(), engine)?;
+            probe::of_engine(probe.as_ref(), engine, proxy.protocol)?;
         }
         Ok(Config {
             listen: args.listen,
@@ -96,7 +96,7 @@ impl Config {
                 ..docker_config(&args)?
             },
             process: process_config(&args)?,
-            proxy: proxy_config(&args)?,
+            proxy,
             access: api::Access {
                 token: args.token.token()?,
                 protect_rep: args.protect_rep,
@@ -111,7 +111,7 @@ impl Config {
 
     /// How the instances of this engine are asked whether they live.
     pub fn probe(&self, engine: Kind) -> anyhow::Result<fleet::ProbeSpec> {
-        probe::of_engine(self.probe.as_ref(), engine)
+        probe::of_engine(self.probe.as_ref(), engine, self.proxy.protocol)
     }
 }
 
@@ -224,6 +224,10 @@ fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
             unknown_path_is_400: args.unknown_path == UnknownPath::Assignment,
             retry: args.retry.rules(),
         },
+        protocol: match args.protocol {
+            Protocol::Http1 => proxy::Protocol::Http1,
+            Protocol::H2c => proxy::Protocol::H2c,
+        },
         connect_timeout: args.connect_timeout,
         response_timeout: args.response_timeout,
         idle_timeout: args.idle_timeout,
@@ -234,6 +238,7 @@ fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
         proxy_protocol_from: args.forwarding.proxy_protocol_from.clone().into(),
         forwarded: args.forwarding.forwarded,
         debug_headers: args.forwarding.debug_headers,
+        max_concurrent_streams: args.clients.max_concurrent_streams,
         drain_timeout: args.drain_timeout,
         eject_after: args.eject_after,
     })

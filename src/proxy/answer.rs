@@ -25,9 +25,29 @@ pub struct Answer {
     pub retry_after: Option<u64>,
     /// The methods that may be tried instead.
     pub allow: Option<&'static str>,
-    /// What its body is; none where there is none.
-    pub media_type: Option<&'static str>,
-    /// Its body.
+    /// What is said.
+    pub content: Content,
+}
+
+/// What an answer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// What went wrong.
+    Failure(String),
+    /// Nothing.
+    Nothing,
+    /// The request's head as it came.
+    Head(Vec<u8>),
+}
+
+/// An answer as it goes to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields beside those that say where it ends.
+    pub fields: Vec<(&'static str, String)>,
+    /// The body.
     pub body: Vec<u8>,
 }
 
@@ -52,19 +72,46 @@ impl Failure {
 
 impl Answer {
     pub(super) fn new(status: StatusCode, retry_after: Option<u64>, message: &str) -> Self {
-        let body = serde_json::json!({ "message": message, "status": "failure" }).to_string().into();
-        Answer { status, retry_after, allow: None, media_type: Some("application/json"), body }
+        Answer { status, retry_after, allow: None, content: Content::Failure(message.to_owned()) }
     }
 
     /// To OPTIONS that goes no further.
     pub fn options() -> Self {
-        let (allow, body) = (Some(METHODS), Vec::new());
-        Answer { status: StatusCode::OK, retry_after: None, allow, media_type: None, body }
+        Answer { status: StatusCode::OK, retry_after: None, allow: Some(METHODS), content: Content::Nothing }
     }
 
     /// To TRACE that goes no further: what came.
     pub fn trace(head: Vec<u8>) -> Self {
-        Answer { allow: None, media_type: Some("message/http"), body: head, ..Answer::options() }
+        Answer { allow: None, content: Content::Head(head), ..Answer::options() }
+    }
+
+    /// To whoever speaks HTTP.
+    pub fn in_http(&self) -> Told {
+        let (media_type, body) = match &self.content {
+            Content::Failure(message) => {
+                let body = serde_json::json!({ "message": message, "status": "failure" });
+                (Some("application/json"), body.to_string().into())
+            }
+            Content::Nothing => (None, Vec::new()),
+            Content::Head(head) => (Some("message/http"), head.clone()),
+        };
+        let mut fields = Vec::new();
+        fields.extend(media_type.map(|media_type| ("Content-Type", media_type.to_owned())));
+        fields.extend(self.retry_after.map(|seconds| ("Retry-After", seconds.to_string())));
+        fields.extend(self.allow.map(|methods| ("Allow", methods.to_owned())));
+        Told { status: self.status, fields, body }
+    }
+
+    /// To a call of gRPC: a response that is nothing but a header with the status (Trailers-Only of gRPC over HTTP/2).
+    pub fn in_grpc(&self) -> Told {
+        let mut fields = vec![
+            ("Content-Type", "application/grpc".to_owned()),
+            ("Grpc-Status", grpc_status(self.status).to_string()),
+        ];
+        if let Content::Failure(message) = &self.content {
+            fields.push(("Grpc-Message", percent_encoded(message)));
+        }
+        Told { status: StatusCode::OK, fields, body: Vec::new() }
     }
 
     /// To a request that is refused with this status.
@@ -80,6 +127,37 @@ impl Answer {
     }
 }
 
+/// What gRPC calls a failure that HTTP gives this status. Where gRPC's own table for clients that get the bare status
+/// (`http-grpc-status-mapping`) would say UNKNOWN, what is known of it here.
+fn grpc_status(status: StatusCode) -> u8 {
+    const UNKNOWN: u8 = 2;
+    const DEADLINE_EXCEEDED: u8 = 4;
+    const RESOURCE_EXHAUSTED: u8 = 8;
+    const UNIMPLEMENTED: u8 = 12;
+    const INTERNAL: u8 = 13;
+    const UNAVAILABLE: u8 = 14;
+    match status.as_u16() {
+        400 => INTERNAL,
+        404 | 405 => UNIMPLEMENTED,
+        408 | 504 => DEADLINE_EXCEEDED,
+        413 | 414 | 431 => RESOURCE_EXHAUSTED,
+        429 | 502 | 503 => UNAVAILABLE,
+        _ => UNKNOWN,
+    }
+}
+
+/// A message as `grpc-message` holds it: what is not printable ASCII, and the percent sign, escaped.
+fn percent_encoded(message: &str) -> String {
+    let mut encoded = String::with_capacity(message.len());
+    for byte in message.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => encoded.push(byte.into()),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +166,21 @@ mod tests {
     fn no_candidate_is_a_503_that_says_when_to_try_again() {
         let answer = Failure::NoCandidate.answer();
         assert_eq!((answer.status.as_u16(), answer.retry_after), (503, Some(1)));
+    }
+
+    #[test]
+    fn a_call_of_grpc_is_told_the_status_in_the_header() {
+        for (answer, status) in [
+            (Failure::NoCandidate.answer(), "14"),
+            (Failure::Broken.answer(), "14"),
+            (Failure::Late.answer(), "4"),
+            (Answer::refusal(431, "too long"), "8"),
+            (Answer::refusal(400, "nonsense"), "13"),
+        ] {
+            let told = answer.in_grpc();
+            assert_eq!((told.status, &*told.body), (StatusCode::OK, &b""[..]));
+            assert_eq!(told.fields[1], ("Grpc-Status", status.to_owned()), "{answer:?}");
+        }
+        assert_eq!(percent_encoded("100 % \u{e4}\n"), "100 %25 %C3%A4%0A");
     }
 }

@@ -161,7 +161,7 @@ mod tests {
         let settings = settings(None);
         let answer = settings.instead_of(StatusCode::NOT_FOUND, &Method::GET, "/o\"ther").unwrap();
         assert_eq!(answer.status, 400);
-        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&answer.in_http().body).unwrap();
         assert_eq!(body["message"], "<Error> '/o\"ther' endpoint does not exist in server replicas");
         assert_eq!(settings.instead_of(StatusCode::NOT_FOUND, &Method::POST, "/other"), None);
         assert_eq!(settings.instead_of(StatusCode::OK, &Method::GET, "/other"), None);

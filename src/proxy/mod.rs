@@ -14,6 +14,7 @@ mod budget;
 mod exchange;
 mod forward;
 mod framing;
+mod h2;
 mod key;
 mod latency;
 mod listen;
@@ -28,11 +29,23 @@ pub use listen::{Listeners, Plane};
 pub use networks::{Network, NetworkError, Networks};
 pub use retry::{Hedge, HedgeError, Rules};
 
+/// What replicas speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, from the first byte (RFC 9113, section 3.3).
+    H2c,
+}
+
 /// How requests are carried.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What is decided about each.
     pub exchange: Settings,
+    /// What replicas speak.
+    pub protocol: Protocol,
     /// How long opening a connection to a replica may take.
     pub connect_timeout: Duration,
     /// How long it may take until a response begins, whoever gives it in the end.
@@ -56,6 +69,8 @@ pub struct Config {
     pub forwarded: Tells,
     /// Whether responses tell how they came about.
     pub debug_headers: bool,
+    /// Requests that may be under way at a time over one connection of HTTP/2.
+    pub max_concurrent_streams: u32,
     /// How long requests in flight may go on after the balancer was told to stop.
     pub drain_timeout: Duration,
 }

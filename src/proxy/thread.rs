@@ -15,6 +15,7 @@ use super::{
     Config, Links,
     budget::Budget,
     forward::{Buffers, Deadlines, Idle, MOST_AGE},
+    h2::Calls,
     latency::Latency,
 };
 use crate::table::Replica;
@@ -27,6 +28,8 @@ pub(super) struct Core {
     pub(super) links: Links,
     /// Connections to replicas that nobody uses now.
     pub(super) idle: Idle<TcpStream>,
+    /// Connections of HTTP/2 to replicas.
+    pub(super) calls: Calls,
     /// What is waited for at most.
     pub(super) deadlines: Rc<Deadlines>,
     /// Where bytes pass through.
@@ -56,6 +59,7 @@ impl Core {
             config,
             links,
             idle: Idle::default(),
+            calls: Calls::default(),
             deadlines: Deadlines::new(Instant::now()),
             buffers: RefCell::default(),
             retries,
@@ -107,7 +111,9 @@ impl Core {
     /// Closes connections that nobody needs any more.
     pub(super) fn sweep(&self) {
         let snapshot = self.links.published.load();
-        self.idle.sweep(&snapshot.default, self.config.idle_timeout, MOST_AGE, Instant::now());
+        let now = Instant::now();
+        self.idle.sweep(&snapshot.default, self.config.idle_timeout, MOST_AGE, now);
+        self.calls.sweep(&snapshot.default, self.config.idle_timeout, MOST_AGE, now);
     }
 
     /// Follows the snapshot of this epoch: lets go of whoever is not in it.

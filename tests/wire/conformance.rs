@@ -8,7 +8,7 @@ mod limits;
 mod refused;
 mod requests;
 mod responses;
-mod scripted;
+pub mod scripted;
 
 use scripted::{Origin, Then};
 

@@ -8,6 +8,7 @@ mod care;
 mod conformance;
 mod control;
 mod fixed;
+mod h2;
 mod hostile;
 mod kills;
 mod life;

@@ -30,6 +30,8 @@ pub enum ProbeSpec {
     Http {
         /// The path, from its first slash.
         path: String,
+        /// Whether in HTTP/2, from the first byte, in place of HTTP/1.1.
+        http2: bool,
     },
     /// A connection can be opened.
     Tcp,
@@ -46,7 +48,8 @@ impl ProbeSpec {
     /// The probe that asks so.
     pub fn probe(&self) -> Arc<dyn Probe> {
         match self {
-            ProbeSpec::Http { path } => Arc::new(HttpProbe::new(path)),
+            ProbeSpec::Http { path, http2: false } => Arc::new(HttpProbe::new(path)),
+            ProbeSpec::Http { path, http2: true } => Arc::new(HttpProbe::in_http2(path)),
             ProbeSpec::Tcp => Arc::new(TcpProbe),
             ProbeSpec::Grpc { service } => Arc::new(GrpcProbe::new(service)),
             ProbeSpec::Image => Arc::new(ImageProbe),

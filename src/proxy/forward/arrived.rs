@@ -40,6 +40,11 @@ impl Arrived {
         self.bytes.is_empty()
     }
 
+    /// What has come.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Has what came be looked at again, though nothing came since.
     pub(super) fn look_again(&mut self) {
         self.looked = false;
@@ -52,7 +57,8 @@ impl Arrived {
     }
 
     /// Reads until `take` finds a whole head in what came, and returns what it made of it. `take` gets everything that
-    /// is unused so far and says how much of it it used, or `None` for more. `input` is the thread's.
+    /// is unused so far and says how much of it it used, or `None` for more; what it refuses stays. `input` is the
+    /// thread's.
     pub(super) fn poll_head<S: AsyncRead + Unpin, T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -76,12 +82,19 @@ impl Arrived {
                 let clean = self.bytes.is_empty();
                 return Poll::Ready(Err(if clean { NoHead::Ended } else { NoHead::Broken(inside.into()) }));
             }
-            if self.bytes.is_empty()
-                && let Some((used, taken)) = take(cx, read, &mut self.progress)?
-            {
-                self.bytes.extend_from_slice(&read[used..]);
-                self.keep_from(0);
-                return Poll::Ready(Ok(taken));
+            if self.bytes.is_empty() {
+                match take(cx, read, &mut self.progress) {
+                    Ok(Some((used, taken))) => {
+                        self.bytes.extend_from_slice(&read[used..]);
+                        self.keep_from(0);
+                        return Poll::Ready(Ok(taken));
+                    }
+                    Ok(None) => {}
+                    Err(refusal) => {
+                        self.bytes.extend_from_slice(read);
+                        return Poll::Ready(Err(refusal.into()));
+                    }
+                }
             }
             self.looked = self.bytes.is_empty();
             self.bytes.extend_from_slice(read);

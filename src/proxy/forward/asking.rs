@@ -10,6 +10,7 @@ use super::{
 use crate::{
     caller::Caller,
     proxy::{
+        Protocol,
         answer::Answer,
         exchange::Target,
         framing::{
@@ -90,7 +91,9 @@ impl Asking {
         rewrite::request(&mut out, &request, &forwarding, drawn.as_slice());
         let head = out.len();
         out.extend_from_slice(&bytes[request.len..used]);
-        let kept = if repeatable { exchange.retry.body_limit } else { 0 };
+        // of what is not executed twice, too: HTTP/2 tells of a request that was sent that it was not executed at all
+        let is_kept = repeatable || config.protocol == Protocol::H2c;
+        let kept = if is_kept { exchange.retry.body_limit } else { 0 };
         let kept = if needs_body { kept.max(BODY_LIMIT) } else { kept };
         let expects_continue = request.expects_continue && !body.is_ended() && used == request.len;
         let asking = Asking {

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     proxy::{
+        Protocol, h2,
         retry::{Hedge, Setback, is_failure},
         thread::Core,
     },
@@ -141,9 +142,9 @@ impl Attempt {
         loop {
             if let Stage::Opening(opening) = &mut self.stage {
                 match opening.as_mut().poll(cx) {
-                    Poll::Ready(Ok(stream)) => {
+                    Poll::Ready(Ok(line)) => {
                         self.opened = core.deadlines.time();
-                        self.stage = Stage::Open(Line::Replica(stream));
+                        self.stage = Stage::Open(line);
                     }
                     Poll::Ready(Err(blame)) => return Poll::Ready(Err(self.unreached(core, blame))),
                     Poll::Pending => {
@@ -162,6 +163,7 @@ impl Attempt {
                 Err(End::Broke) if self.is_used && asking.upload.is_unsent(self.sent) => {
                     self.connect(core, false);
                 }
+                Err(End::Broke) if self.is_used && self.is_refused(asking) => self.connect(core, true),
                 Err(End::Broke) if self.is_used && asking.can_repeat() && !self.is_suspected() => {
                     self.connect(core, true);
                 }
@@ -182,6 +184,12 @@ impl Attempt {
             Err(fault) => return Some(Failed::Client(fault)),
         }
         self.is_given_up().then_some(Failed::Setback(Setback::Unsent))
+    }
+
+    /// Whether the replica says that it did nothing of the request, which can be sent again.
+    fn is_refused(&self, asking: &Asking) -> bool {
+        let is_refused = matches!(&self.stage, Stage::Open(Line::Call(call)) if call.is_refused());
+        is_refused && asking.upload.is_kept()
     }
 
     fn is_suspected(&self) -> bool {
@@ -273,7 +281,11 @@ impl Attempt {
             Ok(look_at) => look_at,
             Err(fault) => return Some(Failed::Client(fault)),
         };
-        let at = asking.response_at.min(if waits_for_client { self.client_at } else { self.try_at });
+        let at = match waits_for_client {
+            true if client.stream.is_grpc() => NEVER,
+            true => asking.response_at.min(self.client_at),
+            false => asking.response_at.min(self.try_at),
+        };
         if !client.deadline.is_over_at(at.min(look_at), cx) {
             return None;
         }
@@ -304,7 +316,7 @@ impl Attempt {
     }
 
     fn broken(&self, core: &Core, asking: &Asking) -> Failed {
-        let is_unsent = asking.upload.is_unsent(self.sent);
+        let is_unsent = asking.upload.is_unsent(self.sent) || self.is_refused(asking);
         if let Some(replica) = self.replica() {
             core.suspect(replica);
             if !is_unsent {
@@ -318,11 +330,15 @@ impl Attempt {
 /// A connection to a replica, when it was opened, and whether it carried others before.
 fn connection(core: &Core, replica: &Arc<Replica>, only_new: bool) -> (Stage, Instant, bool) {
     let idle = if only_new { None } else { core.idle.take(replica) };
-    match idle {
-        Some((stream, opened)) => (Stage::Open(Line::Replica(stream)), opened, true),
-        None => {
+    match (idle, core.config.protocol) {
+        (Some((stream, opened)), _) => (Stage::Open(Line::Replica(stream)), opened, true),
+        (None, Protocol::Http1) => {
             let opening = open(replica.address, core.config.connect_timeout);
             (Stage::Opening(opening), core.deadlines.time(), false)
+        }
+        (None, Protocol::H2c) => {
+            let (opening, is_used) = h2::open(core, replica);
+            (Stage::Opening(opening), core.deadlines.time(), is_used && !only_new)
         }
     }
 }

@@ -30,14 +30,14 @@ pub(in crate::proxy) struct Buffers {
     /// What is written.
     pub(super) output: Vec<u8>,
     /// The fields of the head at hand.
-    pub(super) fields: Scratch,
+    pub(in crate::proxy) fields: Scratch,
     /// Memory of requests that are done, for those to come.
     pub(super) spare: Vec<Vec<u8>>,
 }
 
 /// Bytes that a connection could not take yet. When it has taken them, their memory is given back.
 #[derive(Debug, Default)]
-pub(super) struct Pending {
+pub(in crate::proxy) struct Pending {
     bytes: Vec<u8>,
     sent: usize,
 }
@@ -61,7 +61,7 @@ impl Buffers {
 
 impl Pending {
     /// Whether all was taken.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::proxy) fn is_empty(&self) -> bool {
         self.sent == self.bytes.len()
     }
 
@@ -71,7 +71,7 @@ impl Pending {
     }
 
     /// Writes what waits; ready when nothing does any more.
-    pub(super) fn poll_flush<S: AsyncWrite + Unpin>(
+    pub(in crate::proxy) fn poll_flush<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
@@ -90,7 +90,7 @@ impl Pending {
     }
 
     /// Has these bytes wait, too.
-    pub(super) fn keep(&mut self, bytes: &[u8]) {
+    pub(in crate::proxy) fn keep(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 

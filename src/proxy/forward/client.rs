@@ -25,6 +25,7 @@ use super::{
     flow::Cut,
     preamble::introduction,
 };
+use crate::caller::Caller;
 use crate::proxy::{
     answer::Answer,
     exchange::Target,
@@ -32,6 +33,7 @@ use crate::proxy::{
         Framing, Introduction, Refusal, Version,
         rewrite::{self, Delivery, Extra},
     },
+    h2,
     thread::Core,
 };
 
@@ -49,6 +51,19 @@ pub(in crate::proxy) trait Downstream: AsyncRead + AsyncWrite + Unpin {
     /// Ready if something came, be it an end, that was not read yet. If not, the task is woken when something comes or it
     /// breaks.
     fn poll_heard(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether it carries a call of gRPC: both sides may pause as long as they like, and failures are told its way.
+    fn is_grpc(&self) -> bool {
+        false
+    }
+
+    /// Goes on in HTTP/2, the preface of which is among what came.
+    fn go_on_in_http2(
+        self,
+        core: Rc<Core>,
+        came: Vec<u8>,
+        caller: Caller,
+    ) -> Pin<Box<dyn Future<Output = ()>>>;
 }
 
 impl Downstream for TcpStream {
@@ -62,6 +77,15 @@ impl Downstream for TcpStream {
 
     fn poll_heard(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_read_ready(cx).map(|_| ())
+    }
+
+    fn go_on_in_http2(
+        self,
+        core: Rc<Core>,
+        came: Vec<u8>,
+        caller: Caller,
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(h2::serve(core, self, came, caller))
     }
 }
 
@@ -87,6 +111,8 @@ pub(super) enum After {
     Linger,
     /// Its break: the client must not take what it got for whole.
     Break,
+    /// Another version, which it speaks; nothing was answered.
+    Version,
 }
 
 /// What a client did wrong.
@@ -112,34 +138,53 @@ impl Fault {
 
 /// Serves a client's connection until it ends.
 pub(in crate::proxy) async fn serve<S: Downstream>(core: Rc<Core>, stream: S, peer: SocketAddr) {
-    let mut client = Client::new(&core, stream, peer);
+    let mut client = Client::new(&core, stream, peer.into());
     client.deadline.set(core.config.header_timeout);
     let is_introduced = core.config.proxy_protocol_from.contains(client.introduction.caller.address);
-    if is_introduced && !client.take_preamble(&core).await {
-        return;
+    if !is_introduced || client.take_preamble(&core).await {
+        client.serve(core).await;
     }
-    let after = loop {
-        match client.next(&core).await {
-            After::Next => client.deadline.set(core.config.idle_timeout),
-            after => break after,
-        }
-    };
-    match after {
-        After::Break => client.stream.break_off(),
-        After::Linger => client.linger(&core).await,
-        After::Next | After::End => {}
-    }
+}
+
+/// Serves a connection of this client, of which nothing is asked any more, until it ends.
+pub(in crate::proxy) async fn serve_known<S: Downstream>(core: Rc<Core>, stream: S, caller: Caller) {
+    let client = Client::new(&core, stream, caller);
+    client.deadline.set(core.config.header_timeout);
+    client.serve(core).await;
 }
 
 impl<S: Downstream> Client<S> {
     /// One of whom nothing has come yet.
-    pub(super) fn new(core: &Core, stream: S, peer: SocketAddr) -> Self {
+    pub(super) fn new(core: &Core, stream: S, caller: Caller) -> Self {
         Client {
             stream,
             arrived: Arrived::default(),
             early: Pending::default(),
             deadline: core.deadlines.deadline(),
-            introduction: introduction(core, peer.into()),
+            introduction: introduction(core, caller),
+        }
+    }
+
+    /// Serves it until it ends.
+    async fn serve(mut self, core: Rc<Core>) {
+        let mut is_first = true;
+        let after = loop {
+            match self.next(&core).await {
+                After::Next => self.deadline.set(core.config.idle_timeout),
+                After::Version if is_first && self.begins_in_http2().await => break After::Version,
+                After::Version => break self.fail(&core, Fault::Refused(Refusal::Version)).await,
+                after => break after,
+            }
+            is_first = false;
+        };
+        match after {
+            After::Break => self.stream.break_off(),
+            After::Linger => self.linger(&core).await,
+            After::Version => {
+                let came = std::mem::take(self.arrived.rest());
+                self.stream.go_on_in_http2(core, came, self.introduction.caller).await;
+            }
+            After::Next | After::End => {}
         }
     }
 
@@ -147,6 +192,7 @@ impl<S: Downstream> Client<S> {
     async fn next(&mut self, core: &Rc<Core>) -> After {
         let mut asking = match poll_fn(|cx| self.poll_request(cx, core)).await {
             Ok(asking) => asking,
+            Err(NoHead::Refused(Refusal::Version)) => return After::Version,
             Err(NoHead::Refused(refusal)) => return self.fail(core, Fault::Refused(refusal)).await,
             Err(NoHead::Broken(error)) if error.kind() == io::ErrorKind::TimedOut => {
                 return self.fail(core, Fault::Slow).await;
@@ -184,6 +230,28 @@ impl<S: Downstream> Client<S> {
         }
     }
 
+    /// Whether what comes is HTTP/2's preface. Reads no further than to see that.
+    async fn begins_in_http2(&mut self) -> bool {
+        poll_fn(|cx| {
+            loop {
+                let came = self.arrived.bytes();
+                if came.starts_with(h2::PREFACE) || !h2::PREFACE.starts_with(came) {
+                    return Poll::Ready(came.starts_with(h2::PREFACE));
+                }
+                let mut space = [0; h2::PREFACE.len()];
+                let mut read = ReadBuf::new(&mut space);
+                match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+                    Poll::Ready(Ok(())) if !read.filled().is_empty() => {
+                        self.arrived.rest().extend_from_slice(read.filled());
+                    }
+                    Poll::Pending if !self.deadline.is_over(cx) => return Poll::Pending,
+                    _ => return Poll::Ready(false),
+                }
+            }
+        })
+        .await
+    }
+
     /// Writes the interim responses that wait.
     pub(super) fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.early.poll_flush(&mut self.stream, cx)
@@ -215,17 +283,15 @@ impl<S: Downstream> Client<S> {
             asking.is_some_and(|asking| asking.keep_alive && asking.upload.is_read()) && !core.is_stopping();
         let version = asking.map_or(Version::Http11, |asking| asking.version);
         let delivery = Delivery { version, keep_alive, framing: Framing::None };
-        let reason = StatusCode::canonical_reason(&answer.status).unwrap_or_default();
-        let retry_after = answer.retry_after.map(|seconds| seconds.to_string());
-        let told = asking.map(|asking| asking.told(None)).unwrap_or_default();
-        let mut fields: Vec<Extra<'_>> = told.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        fields.extend(answer.media_type.map(|media_type| ("Content-Type", media_type.as_bytes())));
-        fields.extend(retry_after.as_ref().map(|seconds| ("Retry-After", seconds.as_bytes())));
-        fields.extend(answer.allow.map(|methods| ("Allow", methods.as_bytes())));
+        let told = if self.stream.is_grpc() { answer.in_grpc() } else { answer.in_http() };
+        let reason = StatusCode::canonical_reason(&told.status).unwrap_or_default();
+        let debug = asking.map(|asking| asking.told(None)).unwrap_or_default();
+        let fields = debug.iter().chain(&told.fields);
+        let fields: Vec<Extra<'_>> = fields.map(|(name, value)| (*name, value.as_bytes())).collect();
         let is_head = asking.is_some_and(|asking| asking.asked.is_head);
         let mut out = Vec::new();
         self.early.give_to(&mut out);
-        rewrite::own(&mut out, answer.status.as_u16(), reason, &delivery, &fields, &answer.body, is_head);
+        rewrite::own(&mut out, told.status.as_u16(), reason, &delivery, &fields, &told.body, is_head);
         self.early.keep(&out);
         self.deadline.set(core.config.body_timeout);
         let written = poll_fn(|cx| match self.poll_early(cx) {

@@ -27,7 +27,8 @@ mod relay;
 mod tests;
 mod upload;
 
-pub(super) use buffers::Buffers;
-pub(super) use client::serve;
-pub(super) use deadlines::{Deadlines, TICK};
+pub(super) use buffers::{Buffers, Pending};
+pub(super) use client::{Downstream, serve, serve_known};
+pub(super) use deadlines::{Deadlines, Moment, TICK};
 pub(super) use idle::{Idle, MOST_AGE};
+pub(super) use line::{Blame, Line, Opening, connect};

@@ -160,7 +160,7 @@ impl Moving {
             Poll::Pending if is_given_up => End::Replica,
             Poll::Pending => {
                 attempt.is_deaf = is_deaf;
-                let waits = waits_for_client || answering.download.waits();
+                let waits = !client.stream.is_grpc() && (waits_for_client || answering.download.waits());
                 let moved = asking.upload.moved() + answering.download.moved();
                 let goes_on = self.goes_on(cx, core, client, moved, waits && !answering.switches);
                 return if goes_on { Poll::Pending } else { Poll::Ready(End::Client) };

@@ -22,8 +22,8 @@ use super::client::{Downstream, serve};
 use crate::{
     caller::Caller,
     proxy::{
-        Config, Limits, Links, Networks, Settings, Tells, budget::Budget, key::KeySource, retry::Rules,
-        thread::Core,
+        Config, Limits, Links, Networks, Protocol, Settings, Tells, budget::Budget, key::KeySource,
+        retry::Rules, thread::Core,
     },
     ring::{Ring, Spec},
     table::{Published, Snapshot, Table},
@@ -64,6 +64,10 @@ impl Downstream for Pipe {
     fn poll_heard(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.state.watching.replace(Some(cx.waker().clone()));
         Poll::Pending
+    }
+
+    fn go_on_in_http2(self, _: Rc<Core>, _: Vec<u8>, _: Caller) -> Pin<Box<dyn Future<Output = ()>>> {
+        unreachable!("no script speaks it")
     }
 }
 
@@ -143,6 +147,8 @@ pub(super) fn core() -> (Rc<Core>, mpsc::Receiver<(DuplexStream, Caller)>) {
         proxy_protocol_from: Networks::default(),
         forwarded: Tells::Both,
         debug_headers: false,
+        max_concurrent_streams: 100,
+        protocol: Protocol::Http1,
         drain_timeout: MINUTE,
     };
     let ring = Arc::new(Ring::build(&[], &Spec::assignment()).unwrap());

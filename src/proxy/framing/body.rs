@@ -55,6 +55,19 @@ impl Body {
         }
     }
 
+    /// The same; `trailer` gets each byte of the lines of trailers.
+    pub fn feed_all(
+        &mut self,
+        bytes: &[u8],
+        data: impl FnMut(&[u8]),
+        trailer: impl FnMut(u8),
+    ) -> Result<Fed, Refusal> {
+        match self {
+            Body::Chunked(chunked) => chunked.feed_all(bytes, data, trailer),
+            _ => self.feed_with(bytes, data),
+        }
+    }
+
     /// Whether nothing of it is to come.
     pub fn is_ended(&self) -> bool {
         match self {

@@ -99,7 +99,17 @@ impl Default for State {
 
 impl Chunked {
     /// Takes the next bytes, as many as belong to the body. `data` gets the content among them, piece by piece.
-    pub fn feed_with(&mut self, bytes: &[u8], mut data: impl FnMut(&[u8])) -> Result<Fed, Refusal> {
+    pub fn feed_with(&mut self, bytes: &[u8], data: impl FnMut(&[u8])) -> Result<Fed, Refusal> {
+        self.feed_all(bytes, data, |_| ())
+    }
+
+    /// The same; `trailer` gets each byte of the trailers' lines.
+    pub fn feed_all(
+        &mut self,
+        bytes: &[u8],
+        mut data: impl FnMut(&[u8]),
+        mut trailer: impl FnMut(u8),
+    ) -> Result<Fed, Refusal> {
         let mut at = 0;
         while at < bytes.len() && self.state != State::Ended {
             if self.state == State::Data {
@@ -112,7 +122,12 @@ impl Chunked {
                     self.state = State::DataCr;
                 }
             } else {
+                let was = self.state;
                 self.state = self.step(bytes[at])?;
+                if matches!(was, State::Trailer | State::TrailerName | State::TrailerValue | State::TrailerLf)
+                {
+                    trailer(bytes[at]);
+                }
                 at += 1;
             }
         }
@@ -226,6 +241,12 @@ impl Chunked {
         let name = self.name.get(..self.name_length).unwrap_or_default();
         if FORBIDDEN.contains(&name) { Err(Refusal::ForbiddenTrailer) } else { Ok(()) }
     }
+}
+
+/// Whether a field of this name, in small letters, may be a trailer.
+pub fn may_be_trailer(name: &str) -> bool {
+    let letter = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    !FORBIDDEN.iter().any(|known| name.bytes().map(letter).eq(known.iter().copied()))
 }
 
 #[cfg(test)]

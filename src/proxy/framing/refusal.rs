@@ -12,8 +12,10 @@ pub enum Refusal {
     /// The target is longer than the limit.
     #[error("the URL is too long")]
     TargetTooLong,
-    /// Neither 1.0 nor 1.1.
-    #[error("HTTP/1.0 and HTTP/1.1 are spoken here, no other version")]
+    /// Neither 1.0 nor 1.1, nor HTTP/2's preface at the beginning of a connection.
+    #[error(
+        "HTTP/1.0, HTTP/1.1 and, from a connection's first byte, HTTP/2 are spoken here, no other version"
+    )]
     Version,
     /// A tunnel was asked for.
     #[error("CONNECT is for forward proxies, this is a load balancer")]

@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn http_2_is_not_spoken_here() {
+    fn the_preface_of_http_2_is_no_request() {
         assert_eq!(refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Refusal::Version);
     }
 
