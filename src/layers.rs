@@ -7,29 +7,31 @@ use std::{
 };
 
 /// Each module with those of ours that it may import. Whoever is not named may be imported by `main` and the tests only.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("name", &[]),
     ("event", &["name"]),
     ("ring", &["name"]),
-    ("table", &["name", "ring"]),
+    ("policy", &["name", "ring"]),
+    ("table", &["name", "ring", "policy"]),
     ("limits", &[]),
     ("engine", &["name"]),
-    ("fleet", &["name", "event", "ring", "table", "limits", "engine"]),
-    ("proxy", &["name", "ring", "table", "limits"]),
+    ("fleet", &["name", "event", "ring", "policy", "table", "limits", "engine"]),
+    ("proxy", &["name", "ring", "policy", "table", "limits"]),
     ("api", &["name", "event", "ring", "table", "fleet"]),
     ("telemetry", &["name", "event", "table"]),
-    ("config", &["name", "ring", "engine", "fleet", "proxy", "api"]),
-    ("run", &["name", "ring", "table", "engine", "fleet", "proxy", "api", "config"]),
+    ("config", &["name", "ring", "policy", "engine", "fleet", "proxy", "api"]),
+    ("run", &["name", "ring", "policy", "table", "engine", "fleet", "proxy", "api", "config"]),
     ("command", &["name", "ring", "table", "engine", "fleet", "api", "config", "run"]),
     ("layers", &[]),
 ];
 
 /// Files and folders that think and do nothing: no runtime, no sockets, no clock, no environment, no generator of their
 /// own.
-const PURE: [&str; 19] = [
+const PURE: [&str; 20] = [
     "name.rs",
     "event.rs",
     "ring",
+    "policy",
     "table",
     "fleet/desired.rs",
     "fleet/health.rs",

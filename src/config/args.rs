@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use super::{
     client::ClientArgs,
     given::GivenArgs,
+    policy::PolicyArgs,
     retry::RetryArgs,
     spec::SpecArgs,
     token::TokenArgs,
@@ -70,6 +71,9 @@ pub struct Args {
     /// What decides where a request goes: request_id, random, path, client, header:NAME, query:NAME
     #[arg(long, default_value = "request_id")]
     pub key: KeySource,
+    /// Who serves a request.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// How a replica is asked whether it lives: http, tcp (it accepts a connection), grpc (grpc.health.v1) or image (docker:
     /// its image's HEALTHCHECK) [default: http; upstreams: tcp, unless there is a heartbeat path]
     #[arg(long, value_name = "KIND", hide_possible_values = true)]

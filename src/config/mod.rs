@@ -14,7 +14,7 @@ use crate::{
     engine::{Kind, docker, process},
     fleet,
     name::{Deployment, Name},
-    proxy,
+    policy as policies, proxy,
     ring::SpecError,
 };
 
@@ -23,6 +23,7 @@ mod client;
 mod container;
 mod file;
 mod given;
+mod policy;
 mod probe;
 mod refusal;
 mod retry;
@@ -35,6 +36,7 @@ mod value;
 pub use args::{Args, ProbeKind, UnknownPath};
 pub use client::ClientArgs;
 pub use given::GivenArgs;
+pub use policy::PolicyArgs;
 pub use retry::{RetryArgs, Statuses};
 pub use settings::{Origin, Setting, Settings};
 pub use source::Invalid;
@@ -64,6 +66,10 @@ pub struct Config {
     pub upstreams: Vec<Name>,
     /// How replicas are asked whether they live, where that is set.
     probe: Option<fleet::ProbeSpec>,
+    /// Who serves a request.
+    pub policy: policies::Settings,
+    /// The most requests that a replica may have in flight.
+    pub max_in_flight: usize,
     /// How requests are carried.
     pub proxy: proxy::Config,
     /// Who may use the control API.
@@ -94,6 +100,8 @@ impl Config {
                 ..docker_config(&args)?
             },
             process: process_config(&args)?,
+            policy: args.policy.settings(),
+            max_in_flight: args.policy.most(),
             proxy: proxy_config(&args)?,
             access: api::Access {
                 token: args.token.token()?,
@@ -295,6 +303,12 @@ mod tests {
             (&["--victim", "oldest"], "--victim"),
             (&["--eject-time", "0s"], "--eject-time"),
             (&["--slots", "0"], "--slots"),
+            (
+                &["--policy", "fair"],
+                "'fair' is not a policy; accepted are ring, bounded-ring, rendezvous, round-robin",
+            ),
+            (&["--bound", "0.9"], "--bound"),
+            (&["--max-in-flight", "0"], "--max-in-flight"),
             (&["--control-paths", "rep"], "--control-paths"),
             (&["--command", "'open"], "--command"),
             (&["--command", ""], "--command"),

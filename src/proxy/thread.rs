@@ -14,10 +14,11 @@ use tokio::net::TcpStream;
 use super::{
     Config, Links,
     budget::Budget,
+    exchange::Exchange,
     forward::{Buffers, Deadlines, Idle, MOST_AGE},
     latency::Latency,
 };
-use crate::table::Replica;
+use crate::table::{InFlight, Replica};
 
 /// Everything that the connections of one thread share.
 pub(super) struct Core {
@@ -72,6 +73,21 @@ impl Core {
         let now = self.deadlines.time().saturating_duration_since(self.begun);
         self.second.set(u32::try_from(now.as_secs()).unwrap_or(u32::MAX));
         self.retries.count_request(self.index, self.second.get());
+    }
+
+    /// Claims the next candidate of an exchange.
+    pub(super) fn claim(&self, exchange: &mut Exchange) -> Option<InFlight> {
+        let now = self.deadlines.time().saturating_duration_since(self.begun);
+        exchange.next(&self.links.published, now, &mut *self.rng.borrow_mut())
+    }
+
+    /// Notes how long the replica of this claim took for a request that was given to it then, where the policy asks.
+    pub(super) fn measure(&self, claim: &InFlight, given: Instant) {
+        if claim.is_measured() {
+            let took = given.elapsed();
+            let now = given.saturating_duration_since(self.begun) + took;
+            claim.replica().load().latency().note(took, now);
+        }
     }
 
     /// Takes a retry from what there may be.

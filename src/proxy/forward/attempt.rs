@@ -70,7 +70,7 @@ impl Attempt {
     pub(super) fn new(core: &Core, claim: InFlight) -> Self {
         let retry = &core.config.exchange.retry;
         let try_at = retry.try_timeout.map_or(NEVER, |most| core.deadlines.after(most));
-        let begun = (retry.hedge == Some(Hedge::P95)).then(Instant::now);
+        let begun = (claim.is_measured() || retry.hedge == Some(Hedge::P95)).then(Instant::now);
         let (stage, opened, is_used) = connection(core, claim.replica(), false);
         Attempt { claim: Some(claim), is_used, try_at, begun, ..Attempt::over(stage, opened) }
     }
@@ -270,6 +270,7 @@ impl Attempt {
         }
         if let Some(replica) = self.replica().filter(|_| upload.is_read()) {
             core.note(replica, true);
+            self.measure(core);
         }
         Some(Failed::Setback(Setback::Late))
     }
@@ -279,8 +280,15 @@ impl Attempt {
         if let Some(begun) = self.begun {
             core.latency.borrow_mut().note(begun.elapsed());
         }
+        self.measure(core);
         if let Some(replica) = self.replica() {
             core.note(replica, StatusCode::from_u16(status).is_ok_and(is_failure));
+        }
+    }
+
+    fn measure(&self, core: &Core) {
+        if let (Some(claim), Some(begun)) = (&self.claim, self.begun) {
+            core.measure(claim, begun);
         }
     }
 
