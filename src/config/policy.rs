@@ -16,6 +16,10 @@ pub struct PolicyArgs {
     /// The most requests that a replica may have in flight, or 'none' for no limit; others are asked in its place
     #[arg(long, value_name = "N|none", default_value = "none")]
     pub max_in_flight: Most,
+    /// The most connections that the balancer may have to a replica, unused ones among them, or 'none' for no limit. It has
+    /// no more requests in flight than that either
+    #[arg(long, value_name = "N|none", default_value = "none")]
+    pub max_connections: Most,
 }
 
 impl PolicyArgs {
@@ -24,8 +28,8 @@ impl PolicyArgs {
         Settings { kind: self.policy, bound: self.bound }
     }
 
-    /// The most requests that a replica may have in flight.
+    /// The most requests that a replica may have in flight: each needs a connection.
     pub fn most(&self) -> usize {
-        self.max_in_flight.get()
+        self.max_in_flight.get().min(self.max_connections.get())
     }
 }

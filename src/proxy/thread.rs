@@ -18,7 +18,7 @@ use super::{
     forward::{Buffers, Deadlines, Idle, MOST_AGE},
     latency::Latency,
 };
-use crate::table::{InFlight, Replica};
+use crate::table::{InFlight, Place, Replica};
 
 /// Everything that the connections of one thread share.
 pub(super) struct Core {
@@ -51,12 +51,13 @@ impl Core {
         links: Links,
         retries: Arc<Budget>,
         begun: Instant,
+        idle: Idle<TcpStream>,
     ) -> Self {
         Core {
             index,
             config,
             links,
-            idle: Idle::default(),
+            idle,
             deadlines: Deadlines::new(Instant::now()),
             buffers: RefCell::default(),
             retries,
@@ -88,6 +89,23 @@ impl Core {
             let now = given.saturating_duration_since(self.begun) + took;
             claim.replica().load().latency().note(took, now);
         }
+    }
+
+    /// A place for another connection to a replica; where there is none, that of one that this core keeps.
+    pub(super) fn place(&self, replica: &Arc<Replica>) -> Option<Place> {
+        let most = self.config.max_connections;
+        Place::take(replica, most).or_else(|| {
+            self.idle.close_one(replica);
+            Place::take(replica, most)
+        })
+    }
+
+    /// Moves the time on, and closes what other cores wait for.
+    pub(super) fn tick(&self, now: Instant) {
+        if self.config.max_connections < usize::MAX {
+            self.idle.make_room();
+        }
+        self.deadlines.tick(now);
     }
 
     /// Takes a retry from what there may be.

@@ -9,8 +9,10 @@ use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
 use rand::Rng;
 
+mod place;
 mod replica;
 
+pub use place::{Place, Waiting};
 pub use replica::{InFlight, Replica};
 
 use crate::{

@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use super::place::Places;
 use crate::{
     name::{InstanceId, Name, Number},
     policy::{Load, Rank},
@@ -28,6 +29,7 @@ pub struct Replica {
     /// Where it listens.
     pub address: SocketAddr,
     load: Load,
+    pub(super) places: Places,
     standing: Standing,
 }
 
@@ -71,7 +73,15 @@ impl Replica {
             retries: AtomicU64::new(0),
             truncated: AtomicU64::new(0),
         };
-        Replica { name, number, instance, address, load: Load::default(), standing }
+        Replica {
+            name,
+            number,
+            instance,
+            address,
+            load: Load::default(),
+            places: Places::default(),
+            standing,
+        }
     }
 
     /// Requests that chose it and whose response has not ended yet.
@@ -82,6 +92,16 @@ impl Replica {
     /// Requests that ever chose it, also those that moved on to another.
     pub fn requests(&self) -> u64 {
         self.load.requests()
+    }
+
+    /// Connections that the balancer has to it, those that nobody uses now among them.
+    pub fn connections(&self) -> usize {
+        self.places.taken()
+    }
+
+    /// Whether somebody waits for one of those to be closed.
+    pub fn is_waited_for(&self) -> bool {
+        self.places.are_wanted()
     }
 
     /// What it has to do, as policies see it.

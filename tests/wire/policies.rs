@@ -46,6 +46,7 @@ struct Upstreams {
 /// What one of them has.
 #[derive(Default)]
 struct Counts {
+    connections: AtomicUsize,
     held: AtomicUsize,
 }
 
@@ -96,7 +97,9 @@ async fn attend(stream: TcpStream, place: usize, counts: Arc<Counts>, opened: wa
             Ok::<_, io::Error>(Response::new(Full::new(Bytes::from(place.to_string()))))
         }
     });
+    counts.connections.fetch_add(1, SeqCst);
     let _broken_or_not = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    counts.connections.fetch_sub(1, SeqCst);
 }
 
 /// A request that is held, on a connection of its own.
@@ -220,6 +223,39 @@ async fn where_all_have_what_they_may_have_a_client_is_told_to_come_again() {
         assert_eq!(held.await.expect("no panic").status, 200);
     }
     assert_eq!(places(&balancer, 0..40).await.len(), 40);
+}
+
+/// Two cores share the connections that there may be: what one keeps for later, the other gets when it needs it.
+#[tokio::test]
+async fn connections_are_never_more_than_there_may_be_and_no_request_is_refused_for_it() {
+    let (upstreams, deployment) = (Upstreams::start().await, Deployment::of_upstreams());
+    let settings =
+        ["--max-connections", "3", "--threads", "2", "--policy", "random", "--heartbeat-interval", "60s"];
+    let balancer = upstreams.balancer(&deployment, &settings).await;
+    let clients = (0..12).map(|key| {
+        let address = balancer.traffic;
+        tokio::spawn(async move {
+            let mut client = Client::connect(address).await;
+            for turn in 0..50 {
+                served_by(&mut client, key * 100 + turn).await;
+            }
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.expect("each is answered");
+    }
+    until("what is kept is within the limit", async || {
+        upstreams.counts.iter().all(|counts| counts.connections.load(SeqCst) <= 2)
+    })
+    .await;
+    let held: Vec<_> = (0..12).map(|key| hold(&balancer, key)).collect();
+    upstreams.held(12).await;
+    assert!(upstreams.counts.iter().all(|counts| counts.held.load(SeqCst) == 3));
+    assert_eq!(balancer.call("GET", "/", "").await.status, 503);
+    upstreams.gate.send_replace(true);
+    for held in held {
+        assert_eq!(held.await.expect("no panic").status, 200);
+    }
 }
 
 #[tokio::test]
