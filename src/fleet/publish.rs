@@ -85,6 +85,7 @@ impl Fleet {
             pool: self.config.pool.clone(),
             epoch: self.published.epoch(),
             ring: self.config.ring.clone(),
+            policy: self.table.policy().kind(),
             problem: self.outage.clone().or_else(|| self.unsaved.clone()),
             rows: desired.chain(leaving).collect(),
         }

@@ -138,6 +138,7 @@ async fn each_policy_serves_and_those_by_key_keep_to_it() {
     for policy in POLICIES {
         let deployment = Deployment::of_upstreams();
         let balancer = upstreams.balancer(&deployment, &["--policy", policy]).await;
+        assert_eq!(balancer.pool().await["policy"], policy);
         let seen = places(&balancer, 0..40).await;
         match policy {
             "ring" | "bounded-ring" | "rendezvous" => {
