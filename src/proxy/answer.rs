@@ -40,7 +40,8 @@ impl Failure {
                 return unavailable("<Error> No server replica is ready, try again in a second");
             }
             Failure::Full => {
-                let message = "<Error> Every server replica has as many requests as it may have (max_in_flight), try again in a second";
+                let message =
+                    "<Error> Every server replica has as many requests as it may have, try again in a second";
                 return unavailable(message);
             }
             Failure::Broken => {

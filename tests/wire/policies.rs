@@ -125,6 +125,15 @@ async fn places(balancer: &Balancer, keys: impl IntoIterator<Item = u64>) -> Vec
     places
 }
 
+/// Waits until nothing is in flight: a client may have its answer a moment before the balancer is done with it.
+async fn quiet(balancer: &Balancer) {
+    until("nothing is in flight", async || {
+        let pool = balancer.pool().await;
+        pool["replicas"].as_array().expect("rows").iter().all(|row| row["in_flight"] == 0)
+    })
+    .await;
+}
+
 fn counts(places: &[usize]) -> BTreeMap<usize, usize> {
     places.iter().fold(BTreeMap::new(), |mut counts, place| {
         *counts.entry(*place).or_default() += 1;
@@ -139,10 +148,11 @@ async fn each_policy_serves_and_those_by_key_keep_to_it() {
         let deployment = Deployment::of_upstreams();
         let balancer = upstreams.balancer(&deployment, &["--policy", policy]).await;
         assert_eq!(balancer.pool().await["policy"], policy);
-        let seen = places(&balancer, 0..40).await;
+        let seen = places(&balancer, 0..100).await;
+        quiet(&balancer).await;
         match policy {
             "ring" | "bounded-ring" | "rendezvous" => {
-                assert_eq!(places(&balancer, 0..40).await, seen, "{policy}");
+                assert_eq!(places(&balancer, 0..100).await, seen, "{policy}");
                 assert_eq!(counts(&seen).len(), 4, "{policy}: {seen:?}");
             }
             "round-robin" | "weighted-round-robin" | "least-requests" => {
@@ -194,6 +204,7 @@ async fn a_key_whose_replica_has_enough_goes_to_one_other() {
         let deployment = Deployment::of_upstreams();
         let balancer = upstreams.balancer(&deployment, settings).await;
         let [first] = *places(&balancer, [5]).await else { unreachable!("one key") };
+        quiet(&balancer).await;
         upstreams.gate.send_replace(false);
         let held = hold(&balancer, 5);
         assert_eq!(upstreams.held(1).await, BTreeSet::from([first]));
@@ -223,6 +234,7 @@ async fn where_all_have_what_they_may_have_a_client_is_told_to_come_again() {
     for held in held {
         assert_eq!(held.await.expect("no panic").status, 200);
     }
+    quiet(&balancer).await;
     assert_eq!(places(&balancer, 0..40).await.len(), 40);
 }
 
@@ -230,8 +242,8 @@ async fn where_all_have_what_they_may_have_a_client_is_told_to_come_again() {
 #[tokio::test]
 async fn connections_are_never_more_than_there_may_be_and_no_request_is_refused_for_it() {
     let (upstreams, deployment) = (Upstreams::start().await, Deployment::of_upstreams());
-    let settings =
-        ["--max-connections", "3", "--threads", "2", "--policy", "random", "--heartbeat-interval", "60s"];
+    let limit = ["--max-connections", "3", "--threads", "2", "--policy", "random"];
+    let settings = [&limit[..], &["--heartbeat-interval", "60s", "--connect-timeout", "10s"]].concat();
     let balancer = upstreams.balancer(&deployment, &settings).await;
     let clients = (0..12).map(|key| {
         let address = balancer.traffic;
@@ -249,6 +261,7 @@ async fn connections_are_never_more_than_there_may_be_and_no_request_is_refused_
         upstreams.counts.iter().all(|counts| counts.connections.load(SeqCst) <= 2)
     })
     .await;
+    quiet(&balancer).await;
     let held: Vec<_> = (0..12).map(|key| hold(&balancer, key)).collect();
     upstreams.held(12).await;
     assert!(upstreams.counts.iter().all(|counts| counts.held.load(SeqCst) == 3));
