@@ -40,6 +40,8 @@ pub struct Table {
 #[derive(Debug)]
 struct Sharing {
     policy: Policy,
+    /// Whether that goes by how long answers take.
+    is_measured: bool,
     /// What a replica may have in flight.
     most: usize,
 }
@@ -83,13 +85,12 @@ impl Table {
     /// If there is not exactly one seat for each member.
     pub fn new(ring: Arc<Ring>, seats: Vec<Option<Arc<Replica>>>) -> Self {
         assert_eq!(ring.members().len(), seats.len(), "a seat for each member");
-        let sharing = Sharing { policy: Policy::default(), most: usize::MAX };
-        Table { ring, seats, sharing: Arc::new(sharing) }
+        Table { ring, seats, sharing: Arc::new(Sharing::new(Policy::default(), usize::MAX)) }
     }
 
     /// The same, where this policy decides, and no replica has more than `most` in flight.
     pub fn shared(self, policy: Policy, most: usize) -> Self {
-        Table { sharing: Arc::new(Sharing { policy, most }), ..self }
+        Table { sharing: Arc::new(Sharing::new(policy, most)), ..self }
     }
 
     /// The table that comes after this one: requests are shared out in the same way, as if there had been no change.
@@ -129,6 +130,12 @@ impl Table {
         };
         let alike = Arc::ptr_eq(&self.ring, &other.ring) && Arc::ptr_eq(&self.sharing, &other.sharing);
         alike && self.seats.iter().zip(&other.seats).all(same)
+    }
+}
+
+impl Sharing {
+    fn new(policy: Policy, most: usize) -> Self {
+        Sharing { is_measured: policy.measures(), policy, most }
     }
 }
 
@@ -177,9 +184,9 @@ impl Published {
             let snapshot = self.load();
             let open = Open { table: &snapshot.default, id: request.id, tried };
             let Some(chosen) = open.choose(&mut request) else { return Err(open.unclaimed()) };
-            let Sharing { policy, most } = &*snapshot.default.sharing;
+            let Sharing { is_measured, most, .. } = *snapshot.default.sharing;
             // who has become full meanwhile is not chosen again
-            let Some(claim) = InFlight::new(chosen, *most, policy.measures()) else { continue };
+            let Some(claim) = InFlight::new(chosen, most, is_measured) else { continue };
             if self.epoch() == epoch {
                 claim.count_request();
                 return Ok(claim);
@@ -200,6 +207,7 @@ impl<'a> Open<'a> {
         replica.filter(|replica| !self.tried.contains(&replica.instance) && !replica.is_given_up())
     }
 
+    #[cold]
     fn unclaimed(&self) -> Unclaimed {
         let is_there = (0..self.table.seats.len()).any(|position| self.untried(position).is_some());
         if is_there { Unclaimed::Full } else { Unclaimed::Nobody }
