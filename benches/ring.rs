@@ -1,12 +1,15 @@
-//! How long a ring takes: to find a key's first replica, which every request waits for, and to be built, which every change
-//! waits for. `cargo bench --bench ring`, perhaps with a part of a name.
+//! How long a ring takes: to find a key's first replica, and to claim it, which every request waits for; and to be built,
+//! which every change waits for. `cargo bench --bench ring`, perhaps with a part of a name.
 
-use std::{hint::black_box, time::Duration};
+use std::{hint::black_box, net::SocketAddr, sync::Arc, time::Duration};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use rand::{SeedableRng, rngs::StdRng};
 use ringkeeper::{
-    name::Number,
+    name::{InstanceId, Number},
+    policy::{Kind, Policy, Request, Settings},
     ring::{Hash, Member, Ring, Spec, Weight},
+    table::{Published, Replica, Snapshot, Table},
 };
 
 /// How many ids are looked up in a turn: more than the processor could learn by heart.
@@ -33,6 +36,35 @@ fn lookup(criterion: &mut Criterion) {
     }
 }
 
+/// At the default slots, with ten replicas that have nothing to do, by each policy: the time is that of one claim and of its
+/// end.
+fn claim(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("claim");
+    let ring = Arc::new(Ring::build(&members(10), &Spec::default()).expect("a ring"));
+    let mut rng = StdRng::seed_from_u64(1);
+    for kind in Kind::ALL {
+        let policy = Policy::new(&Settings { kind: *kind, ..Settings::default() });
+        let seats = ring.members().iter().map(replica).collect();
+        let table = Table::new(ring.clone(), seats).shared(policy, usize::MAX);
+        let published = Published::new(Snapshot { default: table }, 1);
+        let mut id = 0u64;
+        group.bench_function(kind.to_string(), |bencher| {
+            bencher.iter(|| {
+                id = id.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let request = Request { id: black_box(id >> 1), now: Duration::ZERO, rng: &mut rng };
+                drop(published.claim(request, &[]));
+            });
+        });
+    }
+}
+
+fn replica(member: &Member) -> Option<Arc<Replica>> {
+    let (number, name) = (member.number, format!("Server-{}", member.number));
+    let address = SocketAddr::from(([127, 0, 0, 1], number.get()));
+    let instance = InstanceId::from_bits(number.get().into());
+    Some(Arc::new(Replica::new(name.parse().expect("a name"), number, instance, address)))
+}
+
 /// At the default slots, every slot with an owner of its own.
 fn build(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("build");
@@ -45,5 +77,5 @@ fn build(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, lookup, build);
+criterion_group!(benches, lookup, claim, build);
 criterion_main!(benches);

@@ -12,26 +12,28 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("event", &["name"]),
     ("caller", &[]),
     ("ring", &["name"]),
-    ("table", &["name", "ring"]),
+    ("policy", &["name", "ring"]),
+    ("table", &["name", "ring", "policy"]),
     ("limits", &[]),
     ("engine", &["name"]),
-    ("fleet", &["name", "event", "ring", "table", "limits", "engine"]),
-    ("proxy", &["name", "caller", "ring", "table", "limits"]),
+    ("fleet", &["name", "event", "ring", "policy", "table", "limits", "engine"]),
+    ("proxy", &["name", "caller", "ring", "policy", "table", "limits"]),
     ("api", &["name", "event", "caller", "ring", "table", "fleet"]),
     ("telemetry", &["name", "event", "table"]),
-    ("config", &["name", "ring", "engine", "fleet", "proxy", "api"]),
-    ("run", &["name", "ring", "table", "engine", "fleet", "proxy", "api", "config"]),
+    ("config", &["name", "ring", "policy", "engine", "fleet", "proxy", "api"]),
+    ("run", &["name", "ring", "policy", "table", "engine", "fleet", "proxy", "api", "config"]),
     ("command", &["name", "ring", "table", "engine", "fleet", "api", "config", "run"]),
     ("layers", &[]),
 ];
 
 /// Files and folders that think and do nothing: no runtime, no sockets, no clock, no environment, no generator of their
 /// own.
-const PURE: [&str; 22] = [
+const PURE: [&str; 23] = [
     "name.rs",
     "event.rs",
     "caller.rs",
     "ring",
+    "policy",
     "table",
     "fleet/desired.rs",
     "fleet/health.rs",

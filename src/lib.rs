@@ -3,8 +3,9 @@
 //! Requests are many and each only has to *read* which replica; changes are few, and each needs slow, failing, outside
 //! work. So they live in different tasks and share one immutable value, the snapshot, swapped whole.
 //!
-//! A request: [`proxy`] accepts it, finds its key, and claims the first candidate on the ring by the snapshot of now; where
-//! that one fails it and it may be sent again, the next one. It takes no lock and never waits for an engine.
+//! A request: [`proxy`] accepts it, finds its key, and claims the candidate that the pool's [`policy`] chooses (by
+//! default the first on the ring) by the snapshot of now; where that one fails it and it may be sent again, another one.
+//! It takes no lock and never waits for an engine.
 //!
 //! A change (a call, an event, a death, a restart; all one path): the loop of [`fleet`] wakes, looks at the engine and
 //! the heartbeats, publishes the table if it differs, and acts on the difference between what is desired and what is
@@ -20,6 +21,8 @@ pub mod event;
 pub mod caller;
 /// Which server a key belongs to: slots, hash functions, placements.
 pub mod ring;
+/// Who of a pool serves a request: by key, or by load.
+pub mod policy;
 /// The snapshot: what requests read.
 pub mod table;
 /// What this process may use of the system.

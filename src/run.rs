@@ -17,6 +17,7 @@ use crate::{
     },
     fleet::{self, Desired, Fleet, Handle, Store, Stored},
     name::Owner,
+    policy::Policy,
     proxy::{Links, Listeners, Plane},
     ring::Ring,
     table::{Published, Snapshot, Table},
@@ -62,8 +63,8 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
     }
     tracing::info!(engine = %engine.kind(), replicas = desired.wants().len(), state = %config.state_dir.display(), "keeping");
     let ring = Arc::new(Ring::build(&[], &config.fleet.ring)?);
-    let published =
-        Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }, config.threads));
+    let table = Table::new(ring, Vec::new()).shared(Policy::new(&config.policy), config.max_in_flight);
+    let published = Arc::new(Published::new(Snapshot { default: table }, config.threads));
     let nudge = Arc::new(Notify::new());
     let parts = fleet::Parts {
         engine,

@@ -50,6 +50,9 @@ pub struct Pool {
     pub epoch: u64,
     /// How the ring is made.
     pub ring: Ring,
+    /// What shares its requests out.
+    #[serde(default)]
+    pub policy: String,
     /// What keeps the fleet from doing its work.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<String>,
@@ -231,6 +234,7 @@ impl From<&View> for Pool {
             pool: view.pool.to_string(),
             epoch: view.epoch,
             ring,
+            policy: view.policy.to_string(),
             problem: view.problem.clone(),
             replicas: view.rows.iter().map(Replica::from).collect(),
         }

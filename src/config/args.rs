@@ -6,6 +6,7 @@ use super::{
     client::ClientArgs,
     forwarding::ForwardingArgs,
     given::GivenArgs,
+    policy::PolicyArgs,
     retry::RetryArgs,
     spec::SpecArgs,
     token::TokenArgs,
@@ -74,6 +75,9 @@ pub struct Args {
     /// What decides where a request goes: request_id, random, path, client, header:NAME, query:NAME
     #[arg(long, default_value = "request_id")]
     pub key: KeySource,
+    /// Who serves a request.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// How a replica is asked whether it lives: http, tcp (it accepts a connection), grpc (grpc.health.v1) or image (docker:
     /// its image's HEALTHCHECK) [default: http; upstreams: tcp, unless there is a heartbeat path]
     #[arg(long, value_name = "KIND", hide_possible_values = true)]

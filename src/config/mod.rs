@@ -14,7 +14,7 @@ use crate::{
     engine::{Kind, docker, process},
     fleet,
     name::{Deployment, Name},
-    proxy,
+    policy as policies, proxy,
     ring::SpecError,
 };
 
@@ -24,6 +24,7 @@ mod container;
 mod file;
 mod forwarding;
 mod given;
+mod policy;
 mod probe;
 mod refusal;
 mod retry;
@@ -37,6 +38,7 @@ pub use args::{Args, ProbeKind, Protocol, UnknownPath};
 pub use client::ClientArgs;
 pub use forwarding::ForwardingArgs;
 pub use given::GivenArgs;
+pub use policy::PolicyArgs;
 pub use retry::{RetryArgs, Statuses};
 pub use settings::{Origin, Setting, Settings};
 pub use source::Invalid;
@@ -66,6 +68,10 @@ pub struct Config {
     pub upstreams: Vec<Name>,
     /// How replicas are asked whether they live, where that is set.
     probe: Option<fleet::ProbeSpec>,
+    /// Who serves a request.
+    pub policy: policies::Settings,
+    /// The most requests that a replica may have in flight.
+    pub max_in_flight: usize,
     /// How requests are carried.
     pub proxy: proxy::Config,
     /// Who may use the control API.
@@ -96,6 +102,8 @@ impl Config {
                 ..docker_config(&args)?
             },
             process: process_config(&args)?,
+            policy: args.policy.settings(),
+            max_in_flight: args.policy.most(),
             proxy,
             access: api::Access {
                 token: args.token.token()?,
@@ -217,6 +225,10 @@ fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
         prefix if prefix.starts_with('/') => Some(prefix.trim_end_matches('/').into()),
         _ => bail!("--control-paths: a prefix that starts with '/', or 'off'"),
     };
+    ensure!(
+        args.protocol == Protocol::Http1 || args.policy.max_connections.0.is_none(),
+        "--max-connections: counts connections of HTTP/1.1, of which --protocol h2c has none; use --max-in-flight"
+    );
     Ok(proxy::Config {
         exchange: proxy::Settings {
             key: args.key.clone(),
@@ -230,6 +242,7 @@ fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
         },
         connect_timeout: args.connect_timeout,
         response_timeout: args.response_timeout,
+        max_connections: args.policy.max_connections.get(),
         idle_timeout: args.idle_timeout,
         header_timeout: args.clients.header_timeout,
         body_timeout: args.clients.body_timeout,
@@ -306,6 +319,13 @@ mod tests {
             (&["--victim", "oldest"], "--victim"),
             (&["--eject-time", "0s"], "--eject-time"),
             (&["--slots", "0"], "--slots"),
+            (
+                &["--policy", "fair"],
+                "'fair' is not a policy; accepted are ring, bounded-ring, rendezvous, round-robin",
+            ),
+            (&["--bound", "0.9"], "--bound"),
+            (&["--max-in-flight", "0"], "--max-in-flight"),
+            (&["--max-connections", "many"], "--max-connections"),
             (&["--control-paths", "rep"], "--control-paths"),
             (&["--command", "'open"], "--command"),
             (&["--command", ""], "--command"),

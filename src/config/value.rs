@@ -14,6 +14,10 @@ pub struct Cpus(pub Option<f64>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pids(pub Option<i64>);
 
+/// The most that there may be of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most(pub Option<usize>);
+
 /// A number of bytes that has to be one, such as `64k`; it may be 0.
 pub fn size(text: &str) -> Result<usize, &'static str> {
     let wrong = "a size is a number with b, k, m or g behind it";
@@ -70,6 +74,25 @@ impl FromStr for Pids {
     }
 }
 
+impl Most {
+    /// The number, where `none` is more than there can be.
+    pub fn get(self) -> usize {
+        self.0.unwrap_or(usize::MAX)
+    }
+}
+
+impl FromStr for Most {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let most = || text.parse().ok().filter(|most: &usize| *most >= 1);
+        match text {
+            "none" => Ok(Most(None)),
+            _ => most().map(|most| Most(Some(most))).ok_or("a whole number from 1, or 'none'"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,9 +113,11 @@ mod tests {
     fn counts_are_positive_or_none() {
         assert_eq!("0.5".parse(), Ok(Cpus(Some(0.5))));
         assert_eq!("none".parse(), Ok(Pids(None)));
+        assert_eq!(["7", "none"].map(|text| text.parse::<Most>().map(Most::get)), [Ok(7), Ok(usize::MAX)]);
         for wrong in ["", "0", "-1", "nan", "inf", "x"] {
             assert!(wrong.parse::<Cpus>().is_err(), "{wrong}");
             assert!(wrong.parse::<Pids>().is_err(), "{wrong}");
+            assert!(wrong.parse::<Most>().is_err(), "{wrong}");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     event::Death,
     name::{InstanceId, Number},
     ring::{Member, Ring, Weight},
-    table::{Replica, Snapshot, Table},
+    table::{Replica, Snapshot},
 };
 
 impl Fleet {
@@ -25,7 +25,7 @@ impl Fleet {
         let members = self.desired.members();
         let ring = self.ring(members).await;
         let seats = ring.members().iter().map(|member| self.seat(member.number)).collect::<Vec<_>>();
-        let table = Table::new(ring, seats);
+        let table = self.table.next(ring, seats);
         self.tell_requests(&table, now);
         if !table.same_as(&self.table) {
             self.table = table.clone();
@@ -85,6 +85,7 @@ impl Fleet {
             pool: self.config.pool.clone(),
             epoch: self.published.epoch(),
             ring: self.config.ring.clone(),
+            policy: self.table.policy().kind(),
             problem: self.outage.clone().or_else(|| self.unsaved.clone()),
             rows: desired.chain(leaving).collect(),
         }

@@ -140,6 +140,7 @@ impl Fleet {
             pool: config.pool.clone(),
             epoch: 0,
             ring: config.ring.clone(),
+            policy: table.policy().kind(),
             problem: None,
             rows: vec![],
         };

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use crate::{
     name::{InstanceId, Name, Number},
+    policy,
     ring::{Spec, Weight},
     table::Replica,
 };
@@ -17,6 +18,8 @@ pub struct View {
     pub epoch: u64,
     /// The spec of its ring.
     pub ring: Spec,
+    /// What shares its requests out.
+    pub policy: policy::Kind,
     /// What keeps the fleet from doing its work, if something does.
     pub problem: Option<String>,
     /// The desired replicas in the order of joining, then the leaving instances.

@@ -10,6 +10,8 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 pub enum Failure {
     /// No replica could be connected to.
     NoCandidate,
+    /// Each replica has as many requests as it may have.
+    Full,
     /// The replica broke off before its response began.
     Broken,
     /// The replica's response did not begin in time.
@@ -54,10 +56,15 @@ pub struct Told {
 impl Failure {
     /// What the client is told.
     pub fn answer(self) -> Answer {
+        let unavailable = |message| Answer::new(StatusCode::SERVICE_UNAVAILABLE, Some(1), message);
         let (status, message) = match self {
             Failure::NoCandidate => {
-                let message = "<Error> No server replica is ready, try again in a second";
-                return Answer::new(StatusCode::SERVICE_UNAVAILABLE, Some(1), message);
+                return unavailable("<Error> No server replica is ready, try again in a second");
+            }
+            Failure::Full => {
+                let message =
+                    "<Error> Every server replica has as many requests as it may have, try again in a second";
+                return unavailable(message);
             }
             Failure::Broken => {
                 (StatusCode::BAD_GATEWAY, "<Error> The server replica broke off before it answered")
@@ -164,8 +171,10 @@ mod tests {
 
     #[test]
     fn no_candidate_is_a_503_that_says_when_to_try_again() {
-        let answer = Failure::NoCandidate.answer();
-        assert_eq!((answer.status.as_u16(), answer.retry_after), (503, Some(1)));
+        for failure in [Failure::NoCandidate, Failure::Full] {
+            let answer = failure.answer();
+            assert_eq!((answer.status.as_u16(), answer.retry_after), (503, Some(1)));
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Everything that is decided about a request and its response. Pure: whoever moves the bytes asks here.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
+use rand::Rng;
 
 use super::{
     answer::{Answer, Failure},
@@ -10,7 +13,8 @@ use super::{
 };
 use crate::{
     name::InstanceId,
-    table::{InFlight, Published},
+    policy::Request,
+    table::{InFlight, Published, Unclaimed},
 };
 
 /// What is decided about each request.
@@ -86,11 +90,19 @@ impl Exchange {
         Exchange { id, tried: Vec::new(), progress, failure: Failure::NoCandidate }
     }
 
-    /// Claims the next candidate, by the table of now; `None` when all were tried.
-    pub fn next(&mut self, published: &Published) -> Option<InFlight> {
-        let claim = published.claim(self.id, &self.tried)?;
-        self.tried.push(claim.replica().instance.clone());
-        Some(claim)
+    /// Claims the next candidate, by the table of now; `None` when all were tried or have enough to do.
+    pub fn next(&mut self, published: &Published, now: Duration, rng: &mut impl Rng) -> Option<InFlight> {
+        match published.claim(Request { id: self.id, now, rng }, &self.tried) {
+            Ok(claim) => {
+                self.tried.push(claim.replica().instance.clone());
+                Some(claim)
+            }
+            Err(Unclaimed::Full) if self.failure == Failure::NoCandidate => {
+                self.failure = Failure::Full;
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     /// Whether the next candidate is to be tried after this. `kept` says whether the body can be sent again, `budget`

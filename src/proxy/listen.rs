@@ -21,7 +21,12 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{Config, Links, budget::Budget, forward, thread::Core};
+use super::{
+    Config, Links,
+    budget::Budget,
+    forward::{self, Idle},
+    thread::Core,
+};
 
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -104,7 +109,8 @@ impl Plane {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let retries = retries.clone();
             let work = move || {
-                let core = Core::new(index, config, links, retries, begun);
+                let idle = Idle::new(config.max_connections, cores);
+                let core = Core::new(index, config, links, retries, begun, idle);
                 LocalSet::new().block_on(&runtime, run(Rc::new(core), listener, place, stop));
             };
             threads.push(thread::Builder::new().name(format!("core-{index}")).spawn(work)?);
@@ -150,7 +156,7 @@ async fn run(core: Rc<Core>, listener: TcpListener, mut place: Place, mut stop: 
                 None
             }
             now = ticks.tick() => {
-                core.deadlines.tick(now.into());
+                core.tick(now.into());
                 None
             }
             _ = sweep.tick() => {
@@ -174,7 +180,7 @@ async fn run(core: Rc<Core>, listener: TcpListener, mut place: Place, mut stop: 
         loop {
             tokio::select! {
                 ended = clients.join_next() => if ended.is_none() { break },
-                now = ticks.tick() => core.deadlines.tick(now.into()),
+                now = ticks.tick() => core.tick(now.into()),
                 Ok(()) = epoch.changed() => core.follow(*epoch.borrow_and_update()),
             }
         }

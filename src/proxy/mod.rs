@@ -50,6 +50,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How long it may take until a response begins, whoever gives it in the end.
     pub response_timeout: Duration,
+    /// The most connections that there may be to a replica, of all cores together.
+    pub max_connections: usize,
     /// How many requests in a row a replica may fail until the fleet is told; 0 for as many as it likes.
     pub eject_after: u32,
     /// How long an unused connection is kept, to a replica or to a client.

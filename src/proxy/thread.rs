@@ -14,11 +14,12 @@ use tokio::net::TcpStream;
 use super::{
     Config, Links,
     budget::Budget,
+    exchange::Exchange,
     forward::{Buffers, Deadlines, Idle, MOST_AGE},
     h2::Calls,
     latency::Latency,
 };
-use crate::table::Replica;
+use crate::table::{InFlight, Place, Replica};
 
 /// Everything that the connections of one thread share.
 pub(super) struct Core {
@@ -53,12 +54,13 @@ impl Core {
         links: Links,
         retries: Arc<Budget>,
         begun: Instant,
+        idle: Idle<TcpStream>,
     ) -> Self {
         Core {
             index,
             config,
             links,
-            idle: Idle::default(),
+            idle,
             calls: Calls::default(),
             deadlines: Deadlines::new(Instant::now()),
             buffers: RefCell::default(),
@@ -76,6 +78,38 @@ impl Core {
         let now = self.deadlines.time().saturating_duration_since(self.begun);
         self.second.set(u32::try_from(now.as_secs()).unwrap_or(u32::MAX));
         self.retries.count_request(self.index, self.second.get());
+    }
+
+    /// Claims the next candidate of an exchange.
+    pub(super) fn claim(&self, exchange: &mut Exchange) -> Option<InFlight> {
+        let now = self.deadlines.time().saturating_duration_since(self.begun);
+        exchange.next(&self.links.published, now, &mut *self.rng.borrow_mut())
+    }
+
+    /// Notes how long the replica of this claim took for a request that was given to it then, where the policy asks.
+    pub(super) fn measure(&self, claim: &InFlight, given: Instant) {
+        if claim.is_measured() {
+            let took = given.elapsed();
+            let now = given.saturating_duration_since(self.begun) + took;
+            claim.replica().load().latency().note(took, now);
+        }
+    }
+
+    /// A place for another connection to a replica; where there is none, that of one that this core keeps.
+    pub(super) fn place(&self, replica: &Arc<Replica>) -> Option<Place> {
+        let most = self.config.max_connections;
+        Place::take(replica, most).or_else(|| {
+            self.idle.close_one(replica);
+            Place::take(replica, most)
+        })
+    }
+
+    /// Moves the time on, and closes what other cores wait for.
+    pub(super) fn tick(&self, now: Instant) {
+        if self.config.max_connections < usize::MAX {
+            self.idle.make_room();
+        }
+        self.deadlines.tick(now);
     }
 
     /// Takes a retry from what there may be.

@@ -7,13 +7,19 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
+use rand::Rng;
 
+mod place;
 mod replica;
 
-use replica::Rank;
+pub use place::{Place, Waiting};
 pub use replica::{InFlight, Replica};
 
-use crate::{name::InstanceId, ring::Ring};
+use crate::{
+    name::InstanceId,
+    policy::{Candidates, Load, Policy, Rank, Request},
+    ring::Ring,
+};
 
 /// Everything that the data plane goes by, at one moment.
 #[derive(Debug)]
@@ -27,6 +33,33 @@ pub struct Snapshot {
 pub struct Table {
     ring: Arc<Ring>,
     seats: Vec<Option<Arc<Replica>>>,
+    sharing: Arc<Sharing>,
+}
+
+/// How requests are shared out; the same in all tables of a pool.
+#[derive(Debug)]
+struct Sharing {
+    policy: Policy,
+    /// Whether that goes by how long answers take.
+    is_measured: bool,
+    /// What a replica may have in flight.
+    most: usize,
+}
+
+/// Why nobody was claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unclaimed {
+    /// Nobody serves who was not tried.
+    Nobody,
+    /// Each of those has as much in flight as it may have.
+    Full,
+}
+
+/// The seats of a table as one request sees them.
+struct Open<'a> {
+    table: &'a Table,
+    id: u64,
+    tried: &'a [InstanceId],
 }
 
 /// The one place where the fleet leaves a [`Snapshot`] and requests find it.
@@ -45,13 +78,32 @@ pub struct Published {
 }
 
 impl Table {
-    /// A table over `ring`; `seats[i]` is the instance that serves for `ring.members()[i]`, `None` while it is away.
+    /// A table over `ring`; `seats[i]` is the instance that serves for `ring.members()[i]`, `None` while it is away. The
+    /// ring alone decides who serves.
     ///
     /// # Panics
     /// If there is not exactly one seat for each member.
     pub fn new(ring: Arc<Ring>, seats: Vec<Option<Arc<Replica>>>) -> Self {
         assert_eq!(ring.members().len(), seats.len(), "a seat for each member");
-        Table { ring, seats }
+        Table { ring, seats, sharing: Arc::new(Sharing::new(Policy::default(), usize::MAX)) }
+    }
+
+    /// The same, where this policy decides, and no replica has more than `most` in flight.
+    pub fn shared(self, policy: Policy, most: usize) -> Self {
+        Table { sharing: Arc::new(Sharing::new(policy, most)), ..self }
+    }
+
+    /// The table that comes after this one: requests are shared out in the same way, as if there had been no change.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn next(&self, ring: Arc<Ring>, seats: Vec<Option<Arc<Replica>>>) -> Self {
+        Table { sharing: self.sharing.clone(), ..Table::new(ring, seats) }
+    }
+
+    /// What decides who serves.
+    pub fn policy(&self) -> &Policy {
+        &self.sharing.policy
     }
 
     /// The ring behind it.
@@ -76,7 +128,14 @@ impl Table {
             (None, None) => true,
             _ => false,
         };
-        Arc::ptr_eq(&self.ring, &other.ring) && self.seats.iter().zip(&other.seats).all(same)
+        let alike = Arc::ptr_eq(&self.ring, &other.ring) && Arc::ptr_eq(&self.sharing, &other.sharing);
+        alike && self.seats.iter().zip(&other.seats).all(same)
+    }
+}
+
+impl Sharing {
+    fn new(policy: Policy, most: usize) -> Self {
+        Sharing { is_measured: policy.measures(), policy, most }
     }
 }
 
@@ -113,43 +172,74 @@ impl Published {
         self.acknowledged.iter().map(|core| core.load(SeqCst)).min().unwrap_or(u64::MAX)
     }
 
-    /// Claims the default pool's best candidate for this id that is none of `tried`: the first on the ring that nothing
-    /// speaks against, else the first of those that the least speaks against.
-    pub fn claim(&self, id: u64, tried: &[InstanceId]) -> Option<InFlight> {
+    /// Claims the candidate of the default pool that its policy chooses among those that are none of `tried` and may have
+    /// one more in flight: one that nothing speaks against, else one that the least speaks against.
+    pub fn claim<R: Rng>(
+        &self,
+        mut request: Request<'_, R>,
+        tried: &[InstanceId],
+    ) -> Result<InFlight, Unclaimed> {
         loop {
             let epoch = self.epoch();
             let snapshot = self.load();
-            let claim = InFlight::new(best(&snapshot.default, id, tried)?);
+            let open = Open { table: &snapshot.default, id: request.id, tried };
+            let Some(chosen) = open.choose(&mut request) else { return Err(open.unclaimed()) };
+            let Sharing { is_measured, most, .. } = *snapshot.default.sharing;
+            // who has become full meanwhile is not chosen again
+            let Some(claim) = InFlight::new(chosen, most, is_measured) else { continue };
             if self.epoch() == epoch {
                 claim.count_request();
-                return Some(claim);
+                return Ok(claim);
             }
         }
     }
 }
 
-fn best<'a>(table: &'a Table, id: u64, tried: &[InstanceId]) -> Option<&'a Arc<Replica>> {
-    let mut best: Option<(Rank, &Arc<Replica>)> = None;
-    let open = |replica: &&Arc<Replica>| !tried.contains(&replica.instance) && !replica.is_given_up();
-    for replica in table.candidates(id).filter(open) {
-        let rank = replica.rank(id);
-        if rank == Rank::Sound {
-            return Some(replica);
-        }
-        if best.is_none_or(|(least, _)| rank < least) {
-            best = Some((rank, replica));
-        }
+impl<'a> Open<'a> {
+    fn choose<R: Rng>(&self, request: &mut Request<'_, R>) -> Option<&'a Arc<Replica>> {
+        let position = self.table.policy().choose(request, self)?;
+        self.table.seats[position].as_ref()
     }
-    best.map(|(_, replica)| replica)
+
+    /// The one who sits here and was not tried.
+    fn untried(&self, position: usize) -> Option<&'a Arc<Replica>> {
+        let replica = self.table.seats[position].as_ref();
+        replica.filter(|replica| !self.tried.contains(&replica.instance) && !replica.is_given_up())
+    }
+
+    #[cold]
+    fn unclaimed(&self) -> Unclaimed {
+        let is_there = (0..self.table.seats.len()).any(|position| self.untried(position).is_some());
+        if is_there { Unclaimed::Full } else { Unclaimed::Nobody }
+    }
+}
+
+impl Candidates for Open<'_> {
+    fn ring(&self) -> &Ring {
+        &self.table.ring
+    }
+
+    fn rank(&self, position: usize) -> Option<Rank> {
+        let (replica, most) = (self.untried(position)?, self.table.sharing.most);
+        let has_room = most == usize::MAX || replica.in_flight() < most;
+        has_room.then(|| replica.rank(self.id))
+    }
+
+    fn load(&self, position: usize) -> &Load {
+        self.table.seats[position].as_ref().expect("asked only where someone sits").load()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::{net::SocketAddr, sync::Barrier, thread, time::Duration};
+
+    use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
     use crate::{
         name::Number,
+        policy::{Kind, Settings},
         ring::{Member, Spec, Weight},
     };
 
@@ -165,6 +255,11 @@ mod tests {
             .map(|number| Member { number: Number::new(number).unwrap(), weight: Weight::ONE })
             .collect();
         Table::new(Arc::new(Ring::build(&members, &Spec::assignment()).unwrap()), seats)
+    }
+
+    fn claim(published: &Published, id: u64, tried: &[InstanceId]) -> Result<InFlight, Unclaimed> {
+        let rng = &mut StdRng::seed_from_u64(id);
+        published.claim(Request { id, now: Duration::ZERO, rng }, tried)
     }
 
     #[test]
@@ -184,11 +279,11 @@ mod tests {
         let (one, two) = (replica(1), replica(2));
         let published =
             Published::new(Snapshot { default: table(vec![Some(one.clone()), Some(two.clone())]) }, 0);
-        let first = published.claim(7, &[]).unwrap();
+        let first = claim(&published, 7, &[]).unwrap();
         assert_eq!(first.replica().in_flight(), 1);
-        let second = published.claim(7, &[first.replica().instance.clone()]).unwrap();
+        let second = claim(&published, 7, &[first.replica().instance.clone()]).unwrap();
         assert_ne!(first.replica().instance, second.replica().instance);
-        assert!(published.claim(7, &[one.instance.clone(), two.instance.clone()]).is_none());
+        assert!(claim(&published, 7, &[one.instance.clone(), two.instance.clone()]).is_err());
         drop((first, second));
         assert_eq!((one.in_flight(), two.in_flight()), (0, 0));
         assert_eq!((one.requests(), two.requests()), (1, 1));
@@ -200,7 +295,7 @@ mod tests {
         let published = Published::new(Snapshot { default: table(replicas.clone().map(Some).to_vec()) }, 0);
         let order = |id| {
             let mut tried = Vec::new();
-            while let Some(claim) = published.claim(id, &tried) {
+            while let Ok(claim) = claim(&published, id, &tried) {
                 tried.push(claim.replica().instance.clone());
             }
             tried
@@ -227,7 +322,7 @@ mod tests {
         let published =
             Published::new(Snapshot { default: table(vec![Some(one.clone()), Some(two.clone())]) }, 0);
         let keys = || -> Vec<u64> {
-            let its = |id: &u64| published.claim(*id, &[]).unwrap().replica().number == one.number;
+            let its = |id: &u64| claim(&published, *id, &[]).unwrap().replica().number == one.number;
             (0..20_000).filter(its).collect()
         };
         let all = keys();
@@ -259,13 +354,13 @@ mod tests {
         let without = table(vec![None, Some(two)]);
         let published = Published::new(Snapshot { default: with.clone() }, 0);
         let gone = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let claimers: Vec<_> = (0..2)
                 .map(|_| {
                     scope.spawn(|| {
                         for id in 0..200_000u64 {
                             let was_gone = gone.load(SeqCst);
-                            let claim = published.claim(id, &[]).unwrap();
+                            let claim = claim(&published, id, &[]).unwrap();
                             assert!(!(was_gone && claim.replica().number == one.number && gone.load(SeqCst)));
                         }
                     })
@@ -282,5 +377,56 @@ mod tests {
                 published.publish(Snapshot { default: with.clone() });
             }
         });
+    }
+
+    #[test]
+    fn one_that_has_all_it_may_have_is_passed_over_and_where_all_have_that_is_said() {
+        let seats = vec![Some(replica(1)), Some(replica(2))];
+        let published = Published::new(Snapshot { default: table(seats).shared(Policy::default(), 2) }, 0);
+        let first = claim(&published, 7, &[]).unwrap();
+        let (again, other) = (claim(&published, 7, &[]).unwrap(), claim(&published, 7, &[]).unwrap());
+        assert!(Arc::ptr_eq(first.replica(), again.replica()));
+        assert!(!Arc::ptr_eq(first.replica(), other.replica()));
+        let last = claim(&published, 7, &[]).unwrap();
+        assert_eq!(claim(&published, 7, &[]).unwrap_err(), Unclaimed::Full);
+        let tried = [first.replica().instance.clone(), other.replica().instance.clone()];
+        assert_eq!(claim(&published, 7, &tried).unwrap_err(), Unclaimed::Nobody);
+        drop(first);
+        assert!(Arc::ptr_eq(claim(&published, 7, &[]).unwrap().replica(), again.replica()));
+        drop(last);
+    }
+
+    #[test]
+    fn there_is_never_one_more_in_flight_than_there_may_be() {
+        const MOST: usize = 3;
+        let replicas = [replica(1), replica(2)];
+        for kind in [Kind::Ring, Kind::LeastRequests, Kind::RoundRobin] {
+            let policy = Policy::new(&Settings { kind, ..Settings::default() });
+            let table = table(replicas.clone().map(Some).to_vec()).shared(policy, MOST);
+            let published = Published::new(Snapshot { default: table }, 0);
+            let (refused, start) = (AtomicU64::new(0), Barrier::new(4));
+            thread::scope(|scope| {
+                for core in 0..4 {
+                    let (published, replicas, refused, start) = (&published, &replicas, &refused, &start);
+                    scope.spawn(move || {
+                        let mut held = Vec::new();
+                        start.wait();
+                        for id in 0..20_000 {
+                            match claim(published, id * 4 + core, &[]) {
+                                Ok(claim) => held.push(claim),
+                                Err(why) => {
+                                    assert_eq!(why, Unclaimed::Full);
+                                    refused.fetch_add(1, SeqCst);
+                                    held.truncate(held.len() / 2);
+                                }
+                            }
+                            assert!(replicas.iter().all(|replica| replica.in_flight() <= MOST));
+                        }
+                    });
+                }
+            });
+            assert!(replicas.iter().all(|replica| replica.in_flight() == 0), "{kind}");
+            assert!(refused.into_inner() > 0, "{kind}: it was never full");
+        }
     }
 }

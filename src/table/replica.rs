@@ -5,15 +5,17 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+            AtomicBool, AtomicU16, AtomicU32, AtomicU64,
             Ordering::{Relaxed, SeqCst},
         },
     },
 };
 
-use crossbeam_utils::CachePadded;
-
-use crate::name::{InstanceId, Name, Number};
+use super::place::Places;
+use crate::{
+    name::{InstanceId, Name, Number},
+    policy::{Load, Rank},
+};
 
 /// One instance as the data plane knows it, with what the data plane learns about it.
 #[derive(Debug)]
@@ -26,15 +28,9 @@ pub struct Replica {
     pub instance: InstanceId,
     /// Where it listens.
     pub address: SocketAddr,
-    traffic: CachePadded<Counters>,
+    load: Load,
+    pub(super) places: Places,
     standing: Standing,
-}
-
-/// What every request changes, on one cache line.
-#[derive(Debug, Default)]
-struct Counters {
-    in_flight: AtomicUsize,
-    requests: AtomicU64,
 }
 
 /// What requests and the fleet tell each other about a replica between two tables. Requests only read most of it.
@@ -55,22 +51,12 @@ struct Standing {
     truncated: AtomicU64,
 }
 
-/// How good a candidate is; the best is tried first, then the first on the ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rank {
-    /// Nothing speaks against it.
-    Sound,
-    /// It warms up, and this key is not among those that it gets already.
-    Warming,
-    /// It fails requests though it answers heartbeats.
-    Ejected,
-    /// A connection to it failed, and it has not answered since.
-    Suspected,
-}
-
 /// A request's claim on a replica, from its choice to the response's last byte.
 #[derive(Debug)]
-pub struct InFlight(Arc<Replica>);
+pub struct InFlight {
+    replica: Arc<Replica>,
+    is_measured: bool,
+}
 
 impl Replica {
     /// An instance that has served nothing yet.
@@ -87,17 +73,40 @@ impl Replica {
             retries: AtomicU64::new(0),
             truncated: AtomicU64::new(0),
         };
-        Replica { name, number, instance, address, traffic: CachePadded::default(), standing }
+        Replica {
+            name,
+            number,
+            instance,
+            address,
+            load: Load::default(),
+            places: Places::default(),
+            standing,
+        }
     }
 
     /// Requests that chose it and whose response has not ended yet.
     pub fn in_flight(&self) -> usize {
-        self.traffic.in_flight.load(SeqCst)
+        self.load.in_flight()
     }
 
     /// Requests that ever chose it, also those that moved on to another.
     pub fn requests(&self) -> u64 {
-        self.traffic.requests.load(Relaxed)
+        self.load.requests()
+    }
+
+    /// Connections that the balancer has to it, those that nobody uses now among them.
+    pub fn connections(&self) -> usize {
+        self.places.taken()
+    }
+
+    /// Whether somebody waits for one of those to be closed.
+    pub fn is_waited_for(&self) -> bool {
+        self.places.are_wanted()
+    }
+
+    /// What it has to do, as policies see it.
+    pub fn load(&self) -> &Load {
+        &self.load
     }
 
     /// Requests that it failed: by an error of its own (5xx), by breaking off, or by not answering in time.
@@ -227,26 +236,30 @@ fn warmth(id: u64) -> u16 {
 }
 
 impl InFlight {
-    /// Counts it in flight. The request is counted apart, when the claim has proved good.
-    pub(super) fn new(replica: &Arc<Replica>) -> Self {
-        replica.traffic.in_flight.fetch_add(1, SeqCst);
-        InFlight(replica.clone())
+    /// Counts it in flight, if there are then `most` at most. The request is counted apart, when the claim has proved good.
+    pub(super) fn new(replica: &Arc<Replica>, most: usize, is_measured: bool) -> Option<Self> {
+        replica.load.begin(most).then(|| InFlight { replica: replica.clone(), is_measured })
     }
 
     /// Counts the request that it is made for.
     pub(super) fn count_request(&self) {
-        self.0.traffic.requests.fetch_add(1, Relaxed);
+        self.replica.load.count_request();
     }
 
     /// Whom the claim is on.
     pub fn replica(&self) -> &Arc<Replica> {
-        &self.0
+        &self.replica
+    }
+
+    /// Whether the pool's policy goes by how long the answer takes.
+    pub fn is_measured(&self) -> bool {
+        self.is_measured
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.traffic.in_flight.fetch_sub(1, SeqCst);
+        self.replica.load.end();
     }
 }
 

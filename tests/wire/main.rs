@@ -14,6 +14,7 @@ mod kills;
 mod life;
 mod operate;
 mod origin;
+mod policies;
 mod probes;
 mod relay;
 mod retry;

@@ -18,6 +18,7 @@ use crate::{
         Victim,
     },
     name::Owner,
+    policy::{self, Policy, Request, Settings},
     ring::{Ring, Spec},
     table::{Published, Snapshot, Table},
 };
@@ -70,7 +71,11 @@ impl Balancer {
         };
         store.save(&Stored { engine: Kind::Docker, desired: desired.clone() }).unwrap();
         let ring = Arc::new(Ring::build(&[], &config.ring).unwrap());
-        let published = Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }, 0));
+        let kinds = policy::Kind::ALL;
+        let kind = kinds[seed as usize % kinds.len()];
+        let policy = Policy::new(&Settings { kind, ..Settings::default() });
+        let table = Table::new(ring, Vec::new()).shared(policy, usize::MAX);
+        let published = Arc::new(Published::new(Snapshot { default: table }, 0));
         let (engine, probe) = (Arc::new(daemon.engine("ours")), Arc::new(Asking(daemon.clone())));
         let parts =
             Parts { engine, probe, store, desired: desired.clone(), published: published.clone(), rng };
@@ -106,7 +111,8 @@ impl Balancer {
         id: u64,
         takes: Duration,
     ) -> Option<String> {
-        let claim = self.published.claim(id, &[])?;
+        let request = Request { id, now: Duration::ZERO, rng: &mut StdRng::seed_from_u64(id) };
+        let claim = self.published.claim(request, &[]).ok()?;
         let (replica, name) = (claim.replica(), claim.replica().name.to_string());
         if !daemon.answers(replica.address) && !daemon.is_frozen(replica.address) {
             replica.suspect();

@@ -3,7 +3,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::StatusCode;
@@ -26,13 +26,14 @@ use crate::{
         retry::{Hedge, Setback, is_failure},
         thread::Core,
     },
-    table::{InFlight, Replica},
+    table::{InFlight, Place, Replica, Waiting},
 };
 
 /// A request given to a replica (or to the control API, which needs no claim).
 pub(super) struct Attempt {
-    claim: Option<InFlight>,
     stage: Stage,
+    /// Its connection's among those to the replica.
+    place: Option<Place>,
     /// Whether the connection carried others before.
     is_used: bool,
     opened: Instant,
@@ -50,9 +51,14 @@ pub(super) struct Attempt {
     moved: u64,
     /// When it began, where that matters.
     begun: Option<Instant>,
+    /// The last to be dropped: who claims after this finds the connection's place free.
+    claim: Option<InFlight>,
 }
 
 enum Stage {
+    /// The replica has as many connections as it may have, and there is one for this only when another core has closed one
+    /// that it does not use. Not for longer than until then.
+    Waiting(Waiting, Moment),
     Opening(Opening),
     Open(Line),
 }
@@ -71,9 +77,9 @@ impl Attempt {
     pub(super) fn new(core: &Core, claim: InFlight) -> Self {
         let retry = &core.config.exchange.retry;
         let try_at = retry.try_timeout.map_or(NEVER, |most| core.deadlines.after(most));
-        let begun = (retry.hedge == Some(Hedge::P95)).then(Instant::now);
-        let (stage, opened, is_used) = connection(core, claim.replica(), false);
-        Attempt { claim: Some(claim), is_used, try_at, begun, ..Attempt::over(stage, opened) }
+        let begun = (claim.is_measured() || retry.hedge == Some(Hedge::P95)).then(Instant::now);
+        let (stage, place, opened, is_used) = connection(core, claim.replica(), false);
+        Attempt { claim: Some(claim), place, is_used, try_at, begun, ..Attempt::over(stage, opened) }
     }
 
     /// An attempt with the control API at the other end of this.
@@ -83,8 +89,8 @@ impl Attempt {
 
     fn over(stage: Stage, opened: Instant) -> Self {
         Attempt {
-            claim: None,
             stage,
+            place: None,
             is_used: false,
             opened,
             sent: 0,
@@ -95,6 +101,7 @@ impl Attempt {
             client_at: NEVER,
             moved: 0,
             begun: None,
+            claim: None,
         }
     }
 
@@ -112,21 +119,22 @@ impl Attempt {
     pub(super) fn line(&mut self) -> (&mut Line, &mut usize, &mut Arrived) {
         match &mut self.stage {
             Stage::Open(line) => (line, &mut self.sent, &mut self.arrived),
-            Stage::Opening(_) => unreachable!("a response comes over a connection"),
+            Stage::Waiting(..) | Stage::Opening(_) => unreachable!("a response comes over a connection"),
         }
     }
 
     /// Keeps the connection for others.
     pub(super) fn give_back(self, core: &Core) {
-        if let (Some(claim), Stage::Open(Line::Replica(stream))) = (self.claim, self.stage) {
-            core.idle.give_back(claim.replica(), stream, self.opened, core.deadlines.time());
+        if let (Stage::Open(Line::Replica(stream)), Some(place)) = (self.stage, self.place) {
+            core.idle.give_back(stream, place, self.opened, core.deadlines.time());
         }
     }
 
     /// Begins again over another connection.
     fn connect(&mut self, core: &Core, only_new: bool) {
         let Some(claim) = &self.claim else { return };
-        (self.stage, self.opened, self.is_used) = connection(core, claim.replica(), only_new);
+        self.place = None; // the connection goes with the stage, before another is begun
+        (self.stage, self.place, self.opened, self.is_used) = connection(core, claim.replica(), only_new);
         (self.sent, self.is_deaf, self.arrived, self.hold) = (0, false, Arrived::default(), None);
     }
 
@@ -140,6 +148,9 @@ impl Attempt {
         asking: &mut Asking,
     ) -> Poll<Result<Answering, Failed>> {
         loop {
+            if let Err(failed) = ready!(self.poll_place(cx, core, client)) {
+                return Poll::Ready(Err(failed));
+            }
             if let Stage::Opening(opening) = &mut self.stage {
                 match opening.as_mut().poll(cx) {
                     Poll::Ready(Ok(line)) => {
@@ -170,6 +181,32 @@ impl Attempt {
                 Err(End::Broke) => return Poll::Ready(Err(self.broken(core, asking))),
             }
         }
+    }
+
+    /// Begins the connection that there was no place for, when there is one. False if none came in time.
+    fn poll_place<S: Downstream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        core: &Core,
+        client: &Client<S>,
+    ) -> Poll<Result<(), Failed>> {
+        let Stage::Waiting(waiting, until) = &self.stage else { return Poll::Ready(Ok(())) };
+        let replica = waiting.replica();
+        if let Some(place) = core.place(replica) {
+            let opening = open(replica.address, core.config.connect_timeout);
+            (self.stage, self.place) = (Stage::Opening(opening), Some(place));
+            return Poll::Ready(Ok(()));
+        }
+        let until = *until;
+        if let Some(failed) = self.waits_in_vain(cx, core, client) {
+            return Poll::Ready(Err(failed));
+        }
+        if client.deadline.is_over_at(until, cx) {
+            return Poll::Ready(Err(Failed::Setback(Setback::Unsent)));
+        }
+        // the other cores look at every tick whether they are waited for
+        client.deadline.is_over_at(core.deadlines.after(Duration::ZERO), cx);
+        Poll::Pending
     }
 
     /// Why it is not to be waited for a connection any more. If it is, the task is woken when it is not.
@@ -294,6 +331,7 @@ impl Attempt {
         }
         if let Some(replica) = self.replica().filter(|_| upload.is_read()) {
             core.note(replica, true);
+            self.measure(core);
         }
         Some(Failed::Setback(Setback::Late))
     }
@@ -303,8 +341,15 @@ impl Attempt {
         if let Some(begun) = self.begun {
             core.latency.borrow_mut().note(begun.elapsed());
         }
+        self.measure(core);
         if let Some(replica) = self.replica() {
             core.note(replica, StatusCode::from_u16(status).is_ok_and(is_failure));
+        }
+    }
+
+    fn measure(&self, core: &Core) {
+        if let (Some(claim), Some(begun)) = (&self.claim, self.begun) {
+            core.measure(claim, begun);
         }
     }
 
@@ -327,18 +372,20 @@ impl Attempt {
     }
 }
 
-/// A connection to a replica, when it was opened, and whether it carried others before.
-fn connection(core: &Core, replica: &Arc<Replica>, only_new: bool) -> (Stage, Instant, bool) {
+/// A connection to a replica, its place, when it was opened, and whether it carried others before.
+fn connection(core: &Core, replica: &Arc<Replica>, only_new: bool) -> (Stage, Option<Place>, Instant, bool) {
     let idle = if only_new { None } else { core.idle.take(replica) };
-    match (idle, core.config.protocol) {
-        (Some((stream, opened)), _) => (Stage::Open(Line::Replica(stream)), opened, true),
-        (None, Protocol::Http1) => {
-            let opening = open(replica.address, core.config.connect_timeout);
-            (Stage::Opening(opening), core.deadlines.time(), false)
-        }
-        (None, Protocol::H2c) => {
-            let (opening, is_used) = h2::open(core, replica);
-            (Stage::Opening(opening), core.deadlines.time(), is_used && !only_new)
-        }
+    if let Some((stream, place, opened)) = idle {
+        return (Stage::Open(Line::Replica(stream)), Some(place), opened, true);
     }
+    if core.config.protocol == Protocol::H2c {
+        let (opening, is_used) = h2::open(core, replica);
+        return (Stage::Opening(opening), None, core.deadlines.time(), is_used && !only_new);
+    }
+    let (place, deadline) = (core.place(replica), core.config.connect_timeout);
+    let stage = match place {
+        Some(_) => Stage::Opening(open(replica.address, deadline)),
+        None => Stage::Waiting(Waiting::begin(replica), core.deadlines.after(deadline)),
+    };
+    (stage, place, core.deadlines.time(), false)
 }

@@ -85,7 +85,7 @@ async fn answered<S: Downstream>(
     let retry = &core.config.exchange.retry;
     let mut bad = None;
     let mut left: Option<Arc<Replica>> = None;
-    while let Some(claim) = exchange.next(&core.links.published) {
+    while let Some(claim) = core.claim(exchange) {
         if let Some(left) = left.take() {
             left.count_retry();
         }

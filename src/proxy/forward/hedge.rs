@@ -32,7 +32,7 @@ pub(super) async fn race<S: Downstream>(
         return done;
     }
     let may = asking.upload.is_read() && asking.can_repeat() && core.take_retry();
-    let Some(claim) = may.then(|| exchange.next(&core.links.published)).flatten() else {
+    let Some(claim) = may.then(|| core.claim(exchange)).flatten() else {
         return poll_fn(|cx| first.poll(cx, core, client, asking)).await;
     };
     asking.attempts += 1;

@@ -10,9 +10,9 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use crate::table::{Replica, Table};
+use crate::table::{Place, Replica, Table};
 
-/// Idle connections to one replica, above which more are closed.
+/// Idle connections of a core to one replica, above which more are closed, however many there may be.
 const MOST_IDLE: usize = 1024;
 /// Connections older than this are not used again: whatever balances below them gets its turn.
 pub(in crate::proxy) const MOST_AGE: Duration = Duration::from_secs(3600);
@@ -34,6 +34,8 @@ impl Upstream for TcpStream {
 /// The idle connections of a core.
 #[derive(Debug)]
 pub(in crate::proxy) struct Idle<S> {
+    /// To one replica, above which more are closed.
+    most: usize,
     replicas: RefCell<HashMap<*const Replica, Parked<S>>>,
 }
 
@@ -46,43 +48,53 @@ struct Parked<S> {
 #[derive(Debug)]
 struct Connection<S> {
     stream: S,
+    place: Place, // given back when the stream is closed
     opened: Instant,
     parked: Instant,
 }
 
-impl<S> Default for Idle<S> {
-    fn default() -> Self {
-        Idle { replicas: RefCell::default() }
-    }
-}
-
 impl<S: Upstream> Idle<S> {
+    /// None yet. Where a replica may have `most` connections of all cores together, each core keeps its part of them at
+    /// most, so that the others have theirs.
+    pub(in crate::proxy) fn new(most: usize, cores: usize) -> Self {
+        Idle { most: MOST_IDLE.min(most / cores.max(1)), replicas: RefCell::default() }
+    }
+
     /// A connection that is still open, and when it was opened.
-    pub(in crate::proxy) fn take(&self, replica: &Arc<Replica>) -> Option<(S, Instant)> {
+    pub(in crate::proxy) fn take(&self, replica: &Arc<Replica>) -> Option<(S, Place, Instant)> {
         let mut replicas = self.replicas.borrow_mut();
         let connections = &mut replicas.get_mut(&Arc::as_ptr(replica))?.connections;
         let newest_first = std::iter::from_fn(|| connections.pop());
         let mut open = newest_first.filter(|connection| !connection.stream.is_stale());
-        open.next().map(|connection| (connection.stream, connection.opened))
+        open.next().map(|connection| (connection.stream, connection.place, connection.opened))
     }
 
-    /// Keeps a connection whose last response has ended, if the replica still serves.
-    pub(in crate::proxy) fn give_back(
-        &self,
-        replica: &Arc<Replica>,
-        stream: S,
-        opened: Instant,
-        now: Instant,
-    ) {
-        if !replica.is_seated() {
+    /// Keeps a connection whose last response has ended, if the replica still serves and nobody waits for its place.
+    pub(in crate::proxy) fn give_back(&self, stream: S, place: Place, opened: Instant, now: Instant) {
+        let replica = place.replica();
+        if !replica.is_seated() || replica.is_waited_for() {
             return;
         }
         let mut replicas = self.replicas.borrow_mut();
         let empty = || Parked { replica: replica.clone(), connections: Vec::new() };
         let connections = &mut replicas.entry(Arc::as_ptr(replica)).or_insert_with(empty).connections;
-        if connections.len() < MOST_IDLE {
-            connections.push(Connection { stream, opened, parked: now });
+        if connections.len() < self.most {
+            connections.push(Connection { stream, place, opened, parked: now });
         }
+    }
+
+    /// Closes a connection to a replica, if there is one.
+    pub(in crate::proxy) fn close_one(&self, replica: &Arc<Replica>) {
+        if let Some(parked) = self.replicas.borrow_mut().get_mut(&Arc::as_ptr(replica)) {
+            parked.connections.pop();
+        }
+    }
+
+    /// Closes a connection to each replica whose connections another core waits for.
+    pub(in crate::proxy) fn make_room(&self) {
+        let mut replicas = self.replicas.borrow_mut();
+        let waited_for = replicas.values_mut().filter(|parked| parked.replica.is_waited_for());
+        waited_for.for_each(|parked| _ = parked.connections.pop());
     }
 
     /// Closes connections that were idle or open for too long, those that the replica closed, and those to replicas
@@ -112,6 +124,7 @@ mod tests {
     use crate::{
         name::{InstanceId, Number},
         ring::{Member, Ring, Spec, Weight},
+        table::Waiting,
     };
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -137,15 +150,20 @@ mod tests {
         Table::new(Arc::new(Ring::build(&members, &Spec::assignment()).unwrap()), vec![replica])
     }
 
-    fn number(taken: Option<(Wire, Instant)>) -> Option<u32> {
-        taken.map(|(wire, _)| wire.0)
+    fn place(replica: &Arc<Replica>) -> Place {
+        Place::take(replica, usize::MAX).unwrap()
+    }
+
+    fn number(taken: Option<(Wire, Place, Instant)>) -> Option<u32> {
+        taken.map(|(wire, ..)| wire.0)
     }
 
     #[test]
     fn the_last_one_used_is_used_first_and_closed_ones_never() {
-        let (idle, replica, closed, now) = (Idle::default(), replica(), Rc::default(), Instant::now());
+        let (idle, replica, closed, now) =
+            (Idle::new(usize::MAX, 1), replica(), Rc::default(), Instant::now());
         for number in 1..=4 {
-            idle.give_back(&replica, Wire(number, Rc::clone(&closed)), now, now);
+            idle.give_back(Wire(number, Rc::clone(&closed)), place(&replica), now, now);
         }
         closed.borrow_mut().push(3);
         assert_eq!(number(idle.take(&replica)), Some(4));
@@ -156,11 +174,12 @@ mod tests {
 
     #[test]
     fn connections_grow_neither_old_nor_idle_for_long() {
-        let (idle, replica, closed, now) = (Idle::default(), replica(), Rc::default(), Instant::now());
+        let (idle, replica, closed, now) =
+            (Idle::new(usize::MAX, 1), replica(), Rc::default(), Instant::now());
         let table = table(Some(replica.clone()));
-        idle.give_back(&replica, Wire(1, Rc::clone(&closed)), now, now);
-        idle.give_back(&replica, Wire(2, Rc::clone(&closed)), now, now + 3 * MINUTE);
-        idle.give_back(&replica, Wire(3, Rc::clone(&closed)), now + MINUTE, now + 3 * MINUTE);
+        idle.give_back(Wire(1, Rc::clone(&closed)), place(&replica), now, now);
+        idle.give_back(Wire(2, Rc::clone(&closed)), place(&replica), now, now + 3 * MINUTE);
+        idle.give_back(Wire(3, Rc::clone(&closed)), place(&replica), now + MINUTE, now + 3 * MINUTE);
         idle.sweep(&table, 2 * MINUTE, 4 * MINUTE, now + 4 * MINUTE);
         assert_eq!(number(idle.take(&replica)), Some(3));
         assert_eq!(number(idle.take(&replica)), None);
@@ -168,12 +187,34 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_who_does_not_serve() {
-        let (idle, replica, closed, now) = (Idle::default(), replica(), Rc::default(), Instant::now());
-        idle.give_back(&replica, Wire(1, Rc::clone(&closed)), now, now);
+        let (idle, replica, closed, now) =
+            (Idle::new(usize::MAX, 1), replica(), Rc::default(), Instant::now());
+        idle.give_back(Wire(1, Rc::clone(&closed)), place(&replica), now, now);
         idle.sweep(&table(None), MINUTE, MINUTE, now);
         assert_eq!(number(idle.take(&replica)), None);
         replica.set_seated(false);
-        idle.give_back(&replica, Wire(2, Rc::clone(&closed)), now, now);
+        idle.give_back(Wire(2, Rc::clone(&closed)), place(&replica), now, now);
         assert_eq!(number(idle.take(&replica)), None);
+    }
+
+    #[test]
+    fn a_core_keeps_its_part_of_what_there_may_be_and_closes_what_another_waits_for() {
+        let (idle, replica, closed, now) = (Idle::new(7, 2), replica(), Rc::default(), Instant::now());
+        for number in 1..=5 {
+            idle.give_back(Wire(number, Rc::clone(&closed)), place(&replica), now, now);
+        }
+        assert_eq!(replica.connections(), 3);
+        idle.make_room();
+        assert_eq!(replica.connections(), 3, "nobody waits");
+        let waiting = Waiting::begin(&replica);
+        idle.make_room();
+        assert_eq!(replica.connections(), 2);
+        idle.give_back(Wire(6, Rc::clone(&closed)), place(&replica), now, now);
+        assert_eq!(replica.connections(), 2, "not kept");
+        drop(waiting);
+        idle.close_one(&replica);
+        assert_eq!(replica.connections(), 1);
+        assert_eq!(number(idle.take(&replica)), Some(1));
+        assert_eq!(replica.connections(), 0);
     }
 }

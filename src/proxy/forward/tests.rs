@@ -18,7 +18,10 @@ use tokio::{
     task::yield_now,
 };
 
-use super::client::{Downstream, serve};
+use super::{
+    Idle,
+    client::{Downstream, serve},
+};
 use crate::{
     caller::Caller,
     proxy::{
@@ -137,6 +140,7 @@ pub(super) fn core() -> (Rc<Core>, mpsc::Receiver<(DuplexStream, Caller)>) {
     let config = Config {
         exchange,
         connect_timeout: MINUTE,
+        max_connections: usize::MAX,
         response_timeout: MINUTE,
         eject_after: 0,
         idle_timeout: MINUTE,
@@ -156,7 +160,7 @@ pub(super) fn core() -> (Rc<Core>, mpsc::Receiver<(DuplexStream, Caller)>) {
     let (control, answerers) = mpsc::channel(1);
     let links = Links { published, epoch: watch::channel(0).1, nudge: Arc::new(Notify::new()), control };
     let retries = Arc::new(Budget::new(20, 1));
-    (Rc::new(Core::new(0, config, links, retries, Instant::now())), answerers)
+    (Rc::new(Core::new(0, config, links, retries, Instant::now(), Idle::new(usize::MAX, 1))), answerers)
 }
 
 /// What comes of a script with a client whose pipe holds so many bytes.
