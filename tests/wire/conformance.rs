@@ -40,7 +40,11 @@ impl Stage {
         if !settings.contains(&"--control-paths") {
             own.extend(["--control-paths", "off"]);
         }
-        let balancer = deployment.start(&[&own[..], settings].concat()).await;
+        let arguments = [&own[..], settings].concat();
+        let balancer = match settings.contains(&"--admin-token") {
+            true => deployment.launch(&arguments).await, // who would have to be asked wants to see it
+            false => deployment.start(&arguments).await,
+        };
         Stage { origin, balancer }
     }
 

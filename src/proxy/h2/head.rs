@@ -141,7 +141,7 @@ fn copy(into: &mut HeaderMap, fields: &Fields<'_>) -> Option<()> {
     into.reserve(fields.len());
     for (name, value, kind) in fields.iter() {
         let stays = match kind {
-            Kind::EndToEnd | Kind::Forwarding => true,
+            Kind::EndToEnd | Kind::Forwarding | Kind::RequestId | Kind::MaxForwards | Kind::Own => true,
             Kind::Framing => name.eq_ignore_ascii_case(b"content-length"),
             Kind::Host | Kind::Expect | Kind::Hop | Kind::Nominated => false,
         };

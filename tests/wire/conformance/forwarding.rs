@@ -1,7 +1,7 @@
 //! What replicas and clients are told about a request, who is believed about it, and which paths it takes.
 
 use super::{GET, OK, Stage, Then};
-use crate::support::{Deployment, raw::Raw};
+use crate::support::{Deployment, raw::Raw, until};
 
 /// The lines of a head that tell about its client, parted by `|`.
 fn told(head: &str) -> String {
@@ -287,6 +287,8 @@ async fn no_spelling_of_a_control_path_goes_round_its_rules() {
     let stage = Stage::set(&deployment, &settings).await;
     let sent = |path: &str, lines: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     let right = format!("Authorization: Bearer {TOKEN}\r\n");
+    until("it is ready", async || stage.play(&sent("/", ""), OK, Then::Keep).await.statuses() == ["200"])
+        .await;
     for path in ["/rep", "/%72ep", "/r%65%70", "http://a/%72ep", "/%72ep?a"] {
         for (lines, status) in [("", "401"), (&*right, "200")] {
             let got = stage.play(&sent(path, lines), OK, Then::Keep).await;

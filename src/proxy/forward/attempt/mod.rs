@@ -1,12 +1,13 @@
 //! One attempt to have a replica answer.
 
+mod verdict;
+
 use std::{
     sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use http::StatusCode;
 use tokio::io::DuplexStream;
 
 use super::{
@@ -17,13 +18,13 @@ use super::{
     client::{Client, Downstream, Fault},
     deadlines::{Moment, NEVER},
     flow::Cut,
-    line::{Blame, Line, Opening, open},
+    line::{Line, Opening, open},
     reading::{End, Hold, Reading},
 };
 use crate::{
     proxy::{
         Protocol, h2,
-        retry::{Hedge, Setback, is_failure},
+        retry::{Hedge, Setback},
         thread::Core,
     },
     table::{InFlight, Place, Replica, Waiting},
@@ -183,7 +184,7 @@ impl Attempt {
         }
     }
 
-    /// Begins the connection that there was no place for, when there is one. False if none came in time.
+    /// Begins the connection that there was no place for, when there is one.
     fn poll_place<S: Downstream>(
         &mut self,
         cx: &mut Context<'_>,
@@ -221,16 +222,6 @@ impl Attempt {
             Err(fault) => return Some(Failed::Client(fault)),
         }
         self.is_given_up().then_some(Failed::Setback(Setback::Unsent))
-    }
-
-    /// Whether the replica says that it did nothing of the request, which can be sent again.
-    fn is_refused(&self, asking: &Asking) -> bool {
-        let is_refused = matches!(&self.stage, Stage::Open(Line::Call(call)) if call.is_refused());
-        is_refused && asking.upload.is_kept()
-    }
-
-    fn is_suspected(&self) -> bool {
-        self.replica().is_some_and(|replica| replica.is_suspected())
     }
 
     fn poll_open<S: Downstream>(
@@ -334,41 +325,6 @@ impl Attempt {
             self.measure(core);
         }
         Some(Failed::Setback(Setback::Late))
-    }
-
-    /// Notes that there is a response.
-    fn answered(&self, core: &Core, status: u16) {
-        if let Some(begun) = self.begun {
-            core.latency.borrow_mut().note(begun.elapsed());
-        }
-        self.measure(core);
-        if let Some(replica) = self.replica() {
-            core.note(replica, StatusCode::from_u16(status).is_ok_and(is_failure));
-        }
-    }
-
-    fn measure(&self, core: &Core) {
-        if let (Some(claim), Some(begun)) = (&self.claim, self.begun) {
-            core.measure(claim, begun);
-        }
-    }
-
-    fn unreached(&self, core: &Core, blame: Blame) -> Failed {
-        if let Some(replica) = self.replica().filter(|_| blame == Blame::Replica) {
-            core.suspect(replica);
-        }
-        Failed::Setback(Setback::Unsent)
-    }
-
-    fn broken(&self, core: &Core, asking: &Asking) -> Failed {
-        let is_unsent = asking.upload.is_unsent(self.sent) || self.is_refused(asking);
-        if let Some(replica) = self.replica() {
-            core.suspect(replica);
-            if !is_unsent {
-                core.note(replica, true);
-            }
-        }
-        Failed::Setback(if is_unsent { Setback::Unsent } else { Setback::Broken })
     }
 }
 
