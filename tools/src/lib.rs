@@ -18,6 +18,7 @@ pub mod csv;
 pub mod docker;
 pub mod folder;
 pub mod forecast;
+pub mod grpc;
 pub mod ids;
 pub mod load;
 pub mod progress;

@@ -4,11 +4,14 @@
 //! Open loop: requests are due at a fixed rate whatever the server does, and latency counts from when a request was
 //! due, so that a server that stalls cannot hide it by holding up the generator (coordinated omission).
 //!
+//! In HTTP/2 several requests share a connection, each as if it had one of its own.
+//!
 //! `steady` is an open loop of several kinds of requests that goes on until it is told to end.
 
 mod alarm;
 mod connection;
 mod message;
+mod multiplexed;
 mod report;
 mod steady;
 #[cfg(test)]
@@ -28,6 +31,7 @@ use tokio::task::{JoinSet, LocalSet};
 use self::{
     alarm::Alarm,
     connection::{Connection, ExchangeError},
+    multiplexed::Multiplexed,
 };
 pub use self::{
     report::{Answered, Failure, Outcome, Report},
@@ -42,6 +46,8 @@ pub struct Load {
     pub base: Base,
     /// The path, without a query.
     pub path: String,
+    /// How it is asked for.
+    pub protocol: Protocol,
     /// How many requests in all.
     pub requests: u64,
     /// How many connections at a time; at least one is opened.
@@ -54,6 +60,17 @@ pub struct Load {
     pub reuse: Reuse,
     /// When an answer is given up.
     pub timeout: Duration,
+}
+
+/// How requests are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// GET in HTTP/2, so many at a time over each connection, which is kept; the id is in the query.
+    Http2(usize),
+    /// The same with unary calls of gRPC in place of GET.
+    Grpc(usize),
 }
 
 /// Where a request has its id.
@@ -86,6 +103,16 @@ pub struct Rate(f64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a rate is a number of requests per second, more than 0 and at most 1000000")]
 pub struct RateError;
+
+impl Protocol {
+    /// How many requests a connection carries at a time.
+    pub fn streams(self) -> usize {
+        match self {
+            Protocol::Http1 => 1,
+            Protocol::Http2(streams) | Protocol::Grpc(streams) => streams.max(1),
+        }
+    }
+}
 
 impl Rate {
     /// The requests per second.
@@ -127,9 +154,10 @@ pub async fn run(
     let addresses: Vec<SocketAddr> =
         tokio::net::lookup_host((load.base.host(), load.base.port())).await?.collect();
     let connections = load.connections.clamp(1, usize::try_from(load.requests.max(1)).unwrap_or(usize::MAX));
-    let alarms = (0..connections).map(|_| load.rate.map(|_| Alarm::new()).transpose());
+    let streams = load.protocol.streams();
+    let alarms = (0..connections * streams).map(|_| load.rate.map(|_| Alarm::new()).transpose());
     let alarms: Vec<Option<Alarm>> = alarms.collect::<io::Result<_>>()?;
-    let opened = open(load, &addresses, connections).await;
+    let opened = open(load, &addresses, connections * streams).await;
     let state = State { ids: Box::new(ids), sent: 0, report: Report::new(), observe: Box::new(observe) };
     let run = Rc::new(Run {
         host: load.base.authority(),
@@ -137,13 +165,14 @@ pub async fn run(
         body: if let Carry::Upload(length) = load.carry { vec![b'x'; length] } else { Vec::new() },
         load: load.clone(),
         addresses,
+        shared: (0..connections).map(|_| Multiplexed::default()).collect(),
         start: Instant::now(),
         state: RefCell::new(state),
     });
     let local = LocalSet::new();
     let mut workers = JoinSet::new();
-    for (alarm, connection) in alarms.into_iter().zip(opened) {
-        workers.spawn_local_on(work(run.clone(), alarm, connection), &local);
+    for (number, (alarm, connection)) in alarms.into_iter().zip(opened).enumerate() {
+        workers.spawn_local_on(work(run.clone(), number / streams, alarm, connection), &local);
     }
     local.run_until(async { while workers.join_next().await.is_some() {} }).await;
     let mut report = std::mem::replace(&mut run.state.borrow_mut().report, Report::new());
@@ -155,9 +184,9 @@ pub async fn run(
 async fn open(load: &Load, addresses: &[SocketAddr], connections: usize) -> Vec<Option<Connection>> {
     let mut opened = Vec::new();
     for _ in 0..connections {
-        opened.push(match load.reuse {
-            Reuse::Ready => Connection::open(addresses).await.ok(),
-            Reuse::Kept | Reuse::Fresh => None,
+        opened.push(match (load.reuse, load.protocol) {
+            (Reuse::Ready, Protocol::Http1) => Connection::open(addresses).await.ok(),
+            _ => None,
         });
     }
     opened
@@ -169,6 +198,8 @@ struct Run {
     addresses: Vec<SocketAddr>,
     host: String,
     path: String,
+    /// The connections that several workers have.
+    shared: Vec<Multiplexed>,
     /// What follows every request.
     body: Vec<u8>,
     start: Instant,
@@ -183,16 +214,23 @@ struct State {
     observe: Box<dyn FnMut(&Outcome)>,
 }
 
-/// One connection's work: turn after turn until all requests were sent.
-async fn work(run: Rc<Run>, mut alarm: Option<Alarm>, mut connection: Option<Connection>) {
+/// One worker: turn after turn until all requests were sent, over a connection of its own or this shared one.
+async fn work(run: Rc<Run>, shared: usize, mut alarm: Option<Alarm>, mut connection: Option<Connection>) {
     let mut request = Vec::new();
     while let Some((id, due)) = run.next() {
         if let (Some(alarm), Some(due)) = (&mut alarm, due) {
             alarm.wait(due).await;
         }
         let begun = due.unwrap_or_else(Instant::now);
-        run.write(id, &mut request);
-        let exchange = run.exchange(&request, &mut connection);
+        let exchange = async {
+            match run.load.protocol {
+                Protocol::Http1 => {
+                    run.write(id, &mut request);
+                    run.exchange(&request, &mut connection).await
+                }
+                protocol => run.share(shared, id, matches!(protocol, Protocol::Grpc(_))).await,
+            }
+        };
         let result = match tokio::time::timeout(run.load.timeout, exchange).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Late),
@@ -240,6 +278,13 @@ impl Run {
             Reuse::Kept | Reuse::Ready => *connection = Some(opened),
         }
         Ok(answered)
+    }
+
+    /// One request over a shared connection.
+    async fn share(&self, shared: usize, id: u64, calls: bool) -> Result<Answered, Failure> {
+        let Run { host, path, .. } = self;
+        let url = format!("http://{host}{path}?request_id={id}");
+        self.shared[shared].exchange(&self.addresses, &url, calls).await
     }
 
     /// The request with this id, in the place of the last one.

@@ -67,7 +67,8 @@ async fn origin(answer: Answer) -> Load {
     });
     let (path, timeout) = ("/home".to_owned(), Duration::from_secs(10));
     let (carry, reuse) = (Carry::Query, Reuse::Kept);
-    Load { base, path, requests: 500, connections: 8, rate: None, carry, reuse, timeout }
+    let (protocol, requests) = (Protocol::Http1, 500);
+    Load { base, path, protocol, requests, connections: 8, rate: None, carry, reuse, timeout }
 }
 
 async fn report(load: &Load) -> Report {

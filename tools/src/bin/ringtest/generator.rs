@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use ringkeeper_tools::{
     base::Base,
     ids::Ids,
-    load::{self, Carry, Load, Reuse},
+    load::{self, Carry, Load, Protocol, Reuse},
     stats, table,
 };
 use rustix::{
@@ -110,6 +110,7 @@ async fn by_us(args: &GeneratorArgs, base: &Base, requests: u64) -> anyhow::Resu
     let load = Load {
         base: base.clone(),
         path: args.path.clone(),
+        protocol: Protocol::Http1,
         requests,
         connections: args.connections,
         rate: None,

@@ -15,7 +15,7 @@ use ringkeeper_tools::{
     folder::Folder,
     forecast::Forecast,
     ids::Ids,
-    load::{self, Carry, Load, Outcome, Rate, Reuse},
+    load::{self, Carry, Load, Outcome, Protocol, Rate, Reuse},
     progress::Progress,
 };
 
@@ -138,6 +138,7 @@ impl RunArgs {
         Load {
             base: self.url.clone(),
             path: "/home".into(),
+            protocol: Protocol::Http1,
             requests: self.requests,
             connections: self.connections.into(),
             rate: self.rate,

@@ -10,7 +10,7 @@ use anyhow::Context;
 use ringkeeper_tools::{
     client::{Client, Replica},
     ids::Ids,
-    load::{self, Carry, Load, Outcome, Rate, Reuse},
+    load::{self, Carry, Load, Outcome, Protocol, Rate, Reuse},
     subject::{Settings, Subject},
     target::{Blow, Target},
 };
@@ -88,6 +88,7 @@ pub async fn watch(settings: &Settings, blow: Blow, args: &AnalyzeArgs) -> anyho
     let load = Load {
         base: subject.url.clone(),
         path: "/home".into(),
+        protocol: Protocol::Http1,
         requests: (rate.per_second() * args.watch.as_secs_f64()) as u64,
         connections: CONNECTIONS,
         rate: Some(rate),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringkeeper_tools::{
     forecast::Forecast,
     ids::Ids,
-    load::{self, Carry, Load, Outcome, Reuse},
+    load::{self, Carry, Load, Outcome, Protocol, Reuse},
     progress::Progress,
     stats,
     subject::{Settings, Subject},
@@ -72,6 +72,7 @@ async fn count(subject: &mut Subject, hash: &str, servers: u16, args: &AnalyzeAr
     let load = Load {
         base: subject.url.clone(),
         path: "/home".into(),
+        protocol: Protocol::Http1,
         requests: args.requests,
         connections: args.connections.into(),
         rate: None,

@@ -4,13 +4,20 @@
 
 use std::{fmt::Write, net::SocketAddr, path::Path};
 
+use ringkeeper_tools::load::Protocol;
+
 use super::listen::BACKLOG;
 
 /// Connections of clients that either may have: as many as a workload has at most, and some. Origins may have as many.
 const MOST: usize = 6_000;
 
 /// A configuration of HAProxy.
-pub fn haproxy(port: u16, origins: &[SocketAddr]) -> String {
+pub fn haproxy(port: u16, origins: &[SocketAddr], protocol: Protocol) -> String {
+    let (client, origin_speaks) = match protocol {
+        Protocol::Http1 => ("", ""),
+        Protocol::Http2(_) => (" proto h2", ""),
+        Protocol::Grpc(_) => (" proto h2", " proto h2"),
+    };
     let mut text = format!(
         "global
     nbthread 1
@@ -27,7 +34,7 @@ defaults
     retries 3
     option redispatch
 frontend bench
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port}{client}
     default_backend origins
 backend origins
     balance url_param request_id
@@ -37,14 +44,14 @@ backend origins
 "
     );
     for (origin, number) in origins.iter().zip(1..) {
-        writeln!(text, "    server origin-{number} {origin}").expect("a text");
+        writeln!(text, "    server origin-{number} {origin}{origin_speaks}").expect("a text");
     }
     text
 }
 
 /// A configuration of nginx, which keeps its files in `home`. As root its worker has to be told to stay that, or it could
 /// not write there.
-pub fn nginx(port: u16, origins: &[SocketAddr], home: &Path, root: bool) -> String {
+pub fn nginx(port: u16, origins: &[SocketAddr], protocol: Protocol, home: &Path, root: bool) -> String {
     let user = if root { "user root;\n" } else { "" };
     let home = home.display();
     let mut text = format!(
@@ -74,15 +81,22 @@ http {{
     for origin in origins {
         writeln!(text, "        server {origin};").expect("a text");
     }
+    let client = if protocol == Protocol::Http1 { "" } else { " http2" };
+    let pass = match protocol {
+        Protocol::Grpc(_) => "            grpc_pass grpc://origins;",
+        Protocol::Http1 | Protocol::Http2(_) => {
+            "            proxy_pass http://origins;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_request_buffering off;"
+        }
+    };
     let server = format!(
         "    }}
     server {{
-        listen 127.0.0.1:{port} backlog={BACKLOG};
+        listen 127.0.0.1:{port}{client} backlog={BACKLOG};
         location / {{
-            proxy_pass http://origins;
-            proxy_http_version 1.1;
-            proxy_set_header Connection \"\";
-            proxy_request_buffering off;
+{pass}
         }}
     }}
 }}
@@ -98,11 +112,30 @@ mod tests {
     #[test]
     fn every_origin_is_named_and_brackets_are_closed() {
         let origins = [81, 82, 83].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let (haproxy, nginx) = (haproxy(9, &origins), nginx(9, &origins, Path::new("/somewhere"), true));
+        let protocol = Protocol::Http1;
+        let haproxy = haproxy(9, &origins, protocol);
+        let nginx = nginx(9, &origins, protocol, Path::new("/somewhere"), true);
         for number in 1..=3 {
             assert!(haproxy.contains(&format!("server origin-{number} 127.0.0.1:8{number}\n")), "{haproxy}");
             assert!(nginx.contains(&format!("server 127.0.0.1:8{number};\n")), "{nginx}");
         }
         assert_eq!(nginx.matches('{').count(), nginx.matches('}').count());
+    }
+
+    #[test]
+    fn origins_are_asked_in_http_2_for_grpc_alone() {
+        let origins = [SocketAddr::from(([127, 0, 0, 1], 81))];
+        for (protocol, client, grpc) in [
+            (Protocol::Http1, false, false),
+            (Protocol::Http2(8), true, false),
+            (Protocol::Grpc(8), true, true),
+        ] {
+            let haproxy = haproxy(9, &origins, protocol);
+            assert_eq!(haproxy.contains(":9 proto h2\n"), client, "{haproxy}");
+            assert_eq!(haproxy.contains(":81 proto h2\n"), grpc, "{haproxy}");
+            let nginx = nginx(9, &origins, protocol, Path::new("/somewhere"), true);
+            assert_eq!(nginx.contains(":9 http2 "), client, "{nginx}");
+            assert_eq!(nginx.contains("grpc_pass grpc://origins;"), grpc, "{nginx}");
+        }
     }
 }

@@ -34,7 +34,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use ringkeeper_tools::{assertion::Assertion, folder::Folder, load::Rate};
+use ringkeeper_tools::{
+    assertion::Assertion,
+    folder::Folder,
+    load::{Protocol, Rate},
+};
 use rustix::{
     process::{Resource, getrlimit},
     thread::{CpuSet, sched_getaffinity},
@@ -44,7 +48,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::{
     report::Circumstances,
     result::{Numbers, Results, Sample},
-    subject::{Candidate, Subject},
+    subject::{Candidate, Running, Subject},
     workload::Workload,
 };
 use super::{demand, run::print};
@@ -72,7 +76,8 @@ pub struct BenchArgs {
     /// How long each of the two parts of a turn is
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "2s")]
     time: Duration,
-    /// Only these workloads: get-8, get-64, get-512, get-5000, large-64, fresh-64, upload-8 [default: all]
+    /// Only these workloads: get-8, get-64, get-512, get-5000, large-64, fresh-64, upload-8,
+    /// http2-64, grpc-64 [default: all]
     #[arg(long = "workload", value_name = "NAME,…", value_delimiter = ',', value_parser = Workload::named)]
     workloads: Vec<Workload>,
     /// Only these subjects: ringkeeper, haproxy, nginx, relay [default: all that are installed]
@@ -128,12 +133,18 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<(Circumstances, Results)> {
     let (workloads, candidates) = (workloads(args), candidates(args)?);
     let (core, other) = cores(args)?;
     program::keep_to(other)?;
-    let (_origins, addresses) = subject::origins(ORIGINS, other).await?;
+    let (_origins, addresses) = subject::origins(ORIGINS, other, false).await?;
+    let (_http2_origins, http2) = subject::origins(ORIGINS, other, true).await?;
+    let carried = |workload: &Workload| {
+        candidates.iter().filter(|candidate| candidate.subject.carries(workload.protocol)).count()
+    };
+    let turns: usize = workloads.iter().map(carried).sum();
     let bench = Bench {
         time: args.time,
         core,
         addresses,
-        bar: progress(workloads.len() * candidates.len() * (1 + usize::from(args.rounds))),
+        http2,
+        bar: progress(turns * (1 + usize::from(args.rounds))),
         candidates,
     };
     let mut results = Results::new(bench.rates(&workloads).await?);
@@ -155,7 +166,10 @@ struct Bench {
     candidates: Vec<Candidate>,
     time: Duration,
     core: usize,
+    /// Of the origins that speak HTTP/1.1.
     addresses: Vec<SocketAddr>,
+    /// Of those that speak HTTP/2.
+    http2: Vec<SocketAddr>,
     bar: ProgressBar,
 }
 
@@ -165,7 +179,7 @@ impl Bench {
         let mut rates = Vec::new();
         for workload in workloads {
             let mut slowest = f64::INFINITY;
-            for candidate in &self.candidates {
+            for candidate in self.carriers(workload) {
                 self.say("looking for a rate", candidate, workload);
                 slowest = slowest.min(context(self.full(candidate, workload).await, candidate, workload)?);
             }
@@ -176,7 +190,7 @@ impl Bench {
 
     /// How many requests per second a subject reaches.
     async fn full(&self, candidate: &Candidate, workload: &Workload) -> anyhow::Result<f64> {
-        let running = candidate.start(&self.addresses, self.core).await?;
+        let running = self.start(candidate, workload).await?;
         let mut best: f64 = 0.0;
         for _ in 0..SEARCHES {
             let reading = turn::take(&running, workload, None, self.time.min(SEARCH)).await?;
@@ -188,11 +202,12 @@ impl Bench {
     /// Everyone's turn at everything.
     async fn round(&self, round: usize, results: &mut Results) -> anyhow::Result<()> {
         for (workload, rate) in results.rates().to_vec() {
-            let first = round % self.candidates.len();
-            let order = self.candidates[first..].iter().chain(&self.candidates[..first]);
+            let mut order: Vec<&Candidate> = self.carriers(&workload).collect();
+            let first = round % order.len();
+            order.rotate_left(first);
             for candidate in order {
                 self.say(&format!("round {round}"), candidate, &workload);
-                let running = candidate.start(&self.addresses, self.core).await?;
+                let running = self.start(candidate, &workload).await?;
                 let full = turn::take(&running, &workload, None, self.time).await;
                 let full = context(full, candidate, &workload)?;
                 let steady = turn::take(&running, &workload, Some(rate), self.time).await;
@@ -202,6 +217,18 @@ impl Bench {
             }
         }
         Ok(())
+    }
+
+    /// Those that can carry it.
+    fn carriers(&self, workload: &Workload) -> impl Iterator<Item = &Candidate> {
+        let protocol = workload.protocol;
+        self.candidates.iter().filter(move |candidate| candidate.subject.carries(protocol))
+    }
+
+    async fn start(&self, candidate: &Candidate, workload: &Workload) -> anyhow::Result<Running> {
+        let http2 = matches!(workload.protocol, Protocol::Grpc(_));
+        let origins = if http2 { &self.http2 } else { &self.addresses };
+        candidate.start(origins, self.core, workload.protocol).await
     }
 
     fn say(&self, what: &str, candidate: &Candidate, workload: &Workload) {

@@ -1,9 +1,16 @@
 //! `ringtest origins`: what stands behind the subjects. Servers that answer as fast as one thread can: `/small` with the
-//! sample replica's greeting, `/large` with 64 KiB, and any request only when its body has come whole.
+//! sample replica's greeting, `/large` with 64 KiB, and any request only when its body has come whole. Those that speak
+//! HTTP/2 alone answer with the greeting, and calls of gRPC with a message.
 
-use std::{io, rc::Rc};
+use std::{convert::Infallible, io, rc::Rc};
 
 use anyhow::Context;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use ringkeeper_tools::grpc;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -27,10 +34,15 @@ pub struct OriginsArgs {
     /// How many, each on a port of its own
     #[arg(value_name = "N", default_value_t = 3)]
     count: usize,
+
+    /// Speak HTTP/2 alone, also with gRPC
+    #[arg(long)]
+    http2: bool,
 }
 
 /// One origin's answers, heads and bodies.
 struct Answers {
+    greeting: Bytes,
     small: Vec<u8>,
     large: Vec<u8>,
 }
@@ -43,7 +55,7 @@ pub async fn run(args: OriginsArgs) -> anyhow::Result<bool> {
     let local = LocalSet::new();
     let mut serving = JoinSet::new();
     for (listener, number) in listeners.into_iter().zip(1..) {
-        serving.spawn_local_on(accept(listener, Rc::new(Answers::of(number))), &local);
+        serving.spawn_local_on(accept(listener, Rc::new(Answers::of(number)), args.http2), &local);
     }
     match local.run_until(serving.join_next()).await {
         Some(ended) => ended?.map(|()| true),
@@ -51,16 +63,42 @@ pub async fn run(args: OriginsArgs) -> anyhow::Result<bool> {
     }
 }
 
-async fn accept(listener: TcpListener, answers: Rc<Answers>) -> anyhow::Result<()> {
+async fn accept(listener: TcpListener, answers: Rc<Answers>, http2: bool) -> anyhow::Result<()> {
     loop {
         let (stream, _) = listener.accept().await.context("cannot accept")?;
-        tokio::task::spawn_local(serve(stream, answers.clone()));
+        stream.set_nodelay(true)?;
+        match http2 {
+            true => drop(tokio::task::spawn_local(serve_http2(stream, answers.greeting.clone()))),
+            false => drop(tokio::task::spawn_local(serve(stream, answers.clone()))),
+        }
     }
+}
+
+/// All requests of one connection.
+async fn serve_http2(stream: TcpStream, greeting: Bytes) -> hyper::Result<()> {
+    let service = service_fn(|request| answer(request, greeting.clone()));
+    http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    greeting: Bytes,
+) -> hyper::Result<Response<BoxBody<Bytes, Infallible>>> {
+    let calls = request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == grpc::CONTENT_TYPE);
+    request.into_body().collect().await?;
+    if !calls {
+        return Ok(Response::new(Full::from(greeting).boxed()));
+    }
+    let trailers =
+        HeaderMap::from_iter([(grpc::STATUS.parse().expect("a name"), HeaderValue::from_static("0"))]);
+    let message = Full::from(grpc::message(&greeting)).with_trailers(async move { Some(Ok(trailers)) });
+    let mut answer = Response::new(message.boxed());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
+    Ok(answer)
 }
 
 /// Request after request of one connection.
 async fn serve(mut stream: TcpStream, answers: Rc<Answers>) -> io::Result<()> {
-    stream.set_nodelay(true)?;
     let mut buffer = vec![0; BUFFER];
     let mut filled = 0;
     loop {
@@ -106,6 +144,7 @@ impl Answers {
         let mut large = greeting.clone().into_bytes();
         large.resize(LARGE, b' ');
         Answers {
+            greeting: greeting.clone().into(),
             small: whole("application/json", greeting.as_bytes()),
             large: whole("application/json", &large),
         }

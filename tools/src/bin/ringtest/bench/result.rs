@@ -3,7 +3,11 @@
 //! A ratio is the median of the rounds' own ratios, not the ratio of medians: the subjects of a round ran within seconds of
 //! each other, so what disturbs a round disturbs all of it.
 
-use ringkeeper_tools::{assertion::Measure, load::Rate, stats::median};
+use ringkeeper_tools::{
+    assertion::Measure,
+    load::{Protocol, Rate},
+    stats::median,
+};
 use serde::Serialize;
 
 use super::{subject::Subject, turn::Reading, workload::Workload};
@@ -151,13 +155,14 @@ impl Results {
         (!ratios.is_empty()).then(|| median(&ratios))
     }
 
-    /// What may be demanded of Ringkeeper, as far as its peers are there.
+    /// What may be demanded of Ringkeeper with HTTP/1.1, as far as its peers are there.
     pub fn measures(&self) -> Vec<Measure> {
         let over = |other: Subject, part: Part| -> Vec<f64> {
             let of = |(workload, _): &(Workload, Rate)| {
                 self.ratio(workload.name, (Subject::Ringkeeper, other), part)
             };
-            self.rates.iter().filter_map(of).collect()
+            let counts = |(workload, _): &&(Workload, Rate)| workload.protocol == Protocol::Http1;
+            self.rates.iter().filter(counts).filter_map(of).collect()
         };
         let cpu: Part = |numbers| numbers.cpu_us;
         let (haproxy, nginx) = (over(Subject::HaProxy, cpu), over(Subject::Nginx, cpu));

@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use ringkeeper_tools::{
     base::Base,
     ids::Ids,
-    load::{self, Carry, Load, Reuse},
+    load::{self, Carry, Load, Protocol, Reuse},
 };
 use serde::Serialize;
 use tempfile::TempDir;
@@ -98,6 +98,11 @@ impl Subject {
             .ok_or_else(|| format!("one of {}", names()))
     }
 
+    /// Whether it can carry such requests: the relay can't change between HTTP/2 and HTTP/1.1.
+    pub fn carries(self, protocol: Protocol) -> bool {
+        self != Subject::Relay || !matches!(protocol, Protocol::Http2(_))
+    }
+
     /// Where it is installed; else a line that says how to come by it.
     pub fn find(self, ringkeeper: &Path) -> Result<Candidate, String> {
         let (program, version) = match self {
@@ -121,11 +126,16 @@ impl Subject {
 }
 
 impl Candidate {
-    /// Starts it before these origins, on this core; done when requests reach all of them.
-    pub async fn start(&self, origins: &[SocketAddr], core: usize) -> anyhow::Result<Running> {
+    /// Starts it before these origins, on this core, for requests of this protocol; done when those reach all of them.
+    pub async fn start(
+        &self,
+        origins: &[SocketAddr],
+        core: usize,
+        protocol: Protocol,
+    ) -> anyhow::Result<Running> {
         let mut attempt = 1;
         loop {
-            match self.attempt(origins, core).await {
+            match self.attempt(origins, core, protocol).await {
                 Err(_) if attempt < PORTS && matches!(self.subject, Subject::HaProxy | Subject::Nginx) => {
                     attempt += 1;
                 }
@@ -136,21 +146,32 @@ impl Candidate {
         }
     }
 
-    async fn attempt(&self, origins: &[SocketAddr], core: usize) -> anyhow::Result<Running> {
+    async fn attempt(
+        &self,
+        origins: &[SocketAddr],
+        core: usize,
+        protocol: Protocol,
+    ) -> anyhow::Result<Running> {
         let home = TempDir::with_prefix("ringtest-bench-").context("no temporary directory")?;
         let port = listen::free_port()?;
-        let mut program = Program::start(self.command(origins, port, home.path())?, core)?;
+        let mut program = Program::start(self.command(origins, port, home.path(), protocol)?, core)?;
         let address = match self.subject {
             Subject::Ringkeeper => program.says("ready for requests address=").await?,
             Subject::Relay => program.says(listen::WORDS).await?,
             Subject::HaProxy | Subject::Nginx => format!("127.0.0.1:{port}"),
         };
         let mut running = Running { program, base: address.parse()?, _home: home };
-        running.greet(origins.len()).await?;
+        running.greet(origins.len(), protocol).await?;
         Ok(running)
     }
 
-    fn command(&self, origins: &[SocketAddr], port: u16, home: &Path) -> anyhow::Result<Command> {
+    fn command(
+        &self,
+        origins: &[SocketAddr],
+        port: u16,
+        home: &Path,
+        protocol: Protocol,
+    ) -> anyhow::Result<Command> {
         let mut command = Command::new(&self.program);
         command.current_dir(home); // where no ringkeeper.toml is
         let write = |name: &str, text: &str| {
@@ -164,17 +185,20 @@ impl Candidate {
                 command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
                 command.args(["--engine", "fixed", "--threads", "1", "--key", "query:request_id"]);
                 command.arg("--state-dir").arg(home);
+                if let Protocol::Grpc(_) = protocol {
+                    command.args(["--protocol", "h2c"]);
+                }
                 for origin in origins {
                     command.args(["--upstream", &origin.to_string()]);
                 }
             }
             Subject::HaProxy => {
-                let file = write("haproxy.cfg", &config::haproxy(port, origins))?;
+                let file = write("haproxy.cfg", &config::haproxy(port, origins, protocol))?;
                 command.arg("-db").arg("-f").arg(file);
             }
             Subject::Nginx => {
                 let root = rustix::process::getuid().is_root();
-                let file = write("nginx.conf", &config::nginx(port, origins, home, root))?;
+                let file = write("nginx.conf", &config::nginx(port, origins, protocol, home, root))?;
                 command.arg("-e").arg("stderr").arg("-p").arg(home).arg("-c").arg(file);
             }
             Subject::Relay => {
@@ -187,10 +211,11 @@ impl Candidate {
 
 impl Running {
     /// Waits until so many requests in a row are answered, by every origin.
-    async fn greet(&mut self, origins: usize) -> anyhow::Result<()> {
+    async fn greet(&mut self, origins: usize, protocol: Protocol) -> anyhow::Result<()> {
         let load = Load {
             base: self.base.clone(),
             path: "/small".into(),
+            protocol,
             requests: GREETINGS,
             connections: 2 * origins,
             rate: None,
@@ -213,10 +238,13 @@ impl Running {
     }
 }
 
-/// The origins, on a core; killed when the program is dropped.
-pub async fn origins(count: usize, core: usize) -> anyhow::Result<(Program, Vec<SocketAddr>)> {
+/// The origins, on a core, which speak HTTP/2 alone or HTTP/1.1 alone; killed when the program is dropped.
+pub async fn origins(count: usize, core: usize, http2: bool) -> anyhow::Result<(Program, Vec<SocketAddr>)> {
     let mut command = Command::new(env::current_exe().context("this program's own place is not known")?);
     command.args(["origins", &count.to_string()]);
+    if http2 {
+        command.arg("--http2");
+    }
     let mut program = Program::start(command, core)?;
     let said = program.says(listen::WORDS).await?;
     let addresses: Result<Vec<SocketAddr>, _> = said.split(' ').map(str::parse).collect();

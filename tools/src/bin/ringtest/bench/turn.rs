@@ -88,6 +88,7 @@ pub async fn take(
     let load = Load {
         base: running.base.clone(),
         path: workload.path.into(),
+        protocol: workload.protocol,
         requests: rate.map_or(u64::MAX, |rate| (rate.per_second() * whole.as_secs_f64()).ceil() as u64),
         connections: workload.connections,
         rate,
@@ -97,7 +98,7 @@ pub async fn take(
     };
     let mut watch = Watch::new(running.program.group()?, warm, warm + time)?;
     if rate.is_none() {
-        watch.unsettled = SETTLED * workload.connections as u64;
+        watch.unsettled = SETTLED * (workload.connections * workload.protocol.streams()) as u64;
     }
     let watch = Rc::new(RefCell::new(watch));
     let (goes_on, seen) = (watch.clone(), watch.clone());

@@ -2,7 +2,7 @@
 
 use ringkeeper_tools::{
     chart::scale::number,
-    load::{Carry, Reuse},
+    load::{Carry, Protocol, Reuse},
 };
 
 /// One kind of traffic.
@@ -16,6 +16,8 @@ pub struct Workload {
     pub connections: usize,
     /// What an origin answers there.
     pub path: &'static str,
+    /// How it is asked for. Origins speak HTTP/1.1, but to gRPC.
+    pub protocol: Protocol,
     /// What a request brings.
     pub carry: Carry,
     /// How requests come by connections.
@@ -28,12 +30,13 @@ const SMALL: Workload = Workload {
     title: "GET, 64",
     connections: 64,
     path: "/small",
+    protocol: Protocol::Http1,
     carry: Carry::Query,
     reuse: Reuse::Ready,
 };
 
-/// All of them. HTTP/2 and gRPC take their places at the end when Ringkeeper and the load generator speak them.
-pub const ALL: [Workload; 7] = [
+/// All of them. Only those of HTTP/1.1 count for what is demanded.
+pub const ALL: [Workload; 9] = [
     Workload { name: "get-8", title: "GET, 8", connections: 8, ..SMALL },
     SMALL,
     Workload { name: "get-512", title: "GET, 512", connections: 512, ..SMALL },
@@ -47,6 +50,14 @@ pub const ALL: [Workload; 7] = [
         carry: Carry::Upload(1 << 20),
         ..SMALL
     },
+    Workload {
+        name: "http2-64",
+        title: "HTTP/2, 8 × 8",
+        connections: 8,
+        protocol: Protocol::Http2(8),
+        ..SMALL
+    },
+    Workload { name: "grpc-64", title: "gRPC, 8 × 8", connections: 8, protocol: Protocol::Grpc(8), ..SMALL },
 ];
 
 impl Workload {
@@ -64,6 +75,17 @@ impl Workload {
             _ => "GET, a small answer".to_owned(),
         };
         let connections = number(self.connections as f64);
+        match self.protocol {
+            Protocol::Http1 => {}
+            Protocol::Http2(streams) => {
+                return format!(
+                    "GET in HTTP/2, a small answer, {connections} connections with {streams} at a time"
+                );
+            }
+            Protocol::Grpc(streams) => {
+                return format!("unary gRPC calls, {connections} connections with {streams} at a time");
+            }
+        }
         match self.reuse {
             Reuse::Fresh => format!("{what}, a connection for each request, {connections} at a time"),
             Reuse::Kept | Reuse::Ready => format!("{what}, {connections} connections"),
