@@ -10,10 +10,10 @@ use tokio::io::AsyncWrite;
 
 use crate::proxy::framing::Scratch;
 
-/// Bytes that are read at once: bodies of 64 KiB cost a third less with this than with 16 KiB.
+/// Bytes that are read at once of a response: bodies of 64 KiB cost a third less with this than with 16 KiB.
 const INPUT: usize = 128 * 1024;
-/// The same of a body that is longer than what came with its head: one of 1 MiB costs a fifth less with this than with all
-/// of [`INPUT`], since so much stays in the nearest cache from the read to the write.
+/// The same of a request, and of any body that is longer than what came with its head: one of 1 MiB costs a fifth less with
+/// this than with all of [`INPUT`], since so much stays in the nearest cache from the read to the write.
 pub(super) const PIECE: usize = 32 * 1024;
 /// What is written from two places is copied together up to this many bytes, and written from both above.
 const COPIED: usize = 16 * 1024;

@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     arrived::{Arrived, NoHead},
     asking::Asking,
-    buffers::{Buffers, Pending},
+    buffers::{Buffers, PIECE, Pending},
     deadlines::{Deadline, Moment, NEVER},
     delivery,
     flow::Cut,
@@ -212,9 +212,10 @@ impl<S: Downstream> Client<S> {
         let was_empty = self.arrived.is_empty();
         let Buffers { input, fields, spare, .. } = &mut *core.buffers.borrow_mut();
         let introduction = &self.introduction;
-        let taken = self.arrived.poll_head(cx, &mut self.stream, input, |_, bytes, progress| {
-            Asking::read(core, introduction, bytes, progress, fields, spare)
-        });
+        let taken =
+            self.arrived.poll_head(cx, &mut self.stream, &mut input[..PIECE], |_, bytes, progress| {
+                Asking::read(core, introduction, bytes, progress, fields, spare)
+            });
         if taken.is_ready() {
             return taken;
         }

@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRAILER},
     request, response,
     uri::Authority,
 };
@@ -26,9 +26,11 @@ pub(super) fn write_request(out: &mut Vec<u8>, request: &request::Parts, is_ende
     let is_said = |value: &HeaderValue| {
         authority.is_some_and(|authority| authority.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
     };
+    let drops_length = !is_ended && may_have_trailers(fields);
     for (name, value) in fields {
         let is_written = match name {
             name if name == HOST => !is_said(value),
+            name if name == CONTENT_LENGTH => !drops_length,
             name => name != COOKIE && name != TE,
         };
         if is_written {
@@ -40,7 +42,7 @@ pub(super) fn write_request(out: &mut Vec<u8>, request: &request::Parts, is_ende
         // nothing but `trailers` may stand there in HTTP/2
         out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }
-    let framing = match length(fields) {
+    let framing = match length(fields).filter(|_| !drops_length) {
         Some(length) => Framing::Length(length),
         None if is_ended => Framing::None,
         None => Framing::Chunked,
@@ -63,11 +65,13 @@ pub(super) fn write_response(
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
-    for (name, value) in &response.headers {
+    let has_body = !to_head && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED;
+    let fields = &response.headers;
+    let drops_length = has_body && !is_ended && may_have_trailers(fields);
+    for (name, value) in fields.iter().filter(|(name, _)| **name != CONTENT_LENGTH || !drops_length) {
         write_field(out, name.as_str(), value.as_bytes());
     }
-    let has_body = !to_head && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED;
-    let framing = match length(&response.headers) {
+    let framing = match length(fields).filter(|_| !drops_length) {
         _ if !has_body => Framing::None,
         Some(length) => Framing::Length(length),
         None if is_ended => {
@@ -164,6 +168,11 @@ fn write_cookies(out: &mut Vec<u8>, fields: &HeaderMap) {
         }
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Whether trailers may follow the body: in HTTP/1.1 only chunks have some, so a length is dropped then.
+fn may_have_trailers(fields: &HeaderMap) -> bool {
+    is_grpc(fields) || fields.contains_key(TRAILER)
 }
 
 fn length(fields: &HeaderMap) -> Option<u64> {
@@ -281,6 +290,20 @@ mod tests {
             ("HTTP/1.1 204 No Content\r\n\r\n".into(), Framing::None)
         );
         assert_eq!(answered(299, &[], true, false).0, "HTTP/1.1 299 \r\ncontent-length: 0\r\n\r\n");
+    }
+
+    #[test]
+    fn where_trailers_may_follow_a_length_gives_way_to_chunks() {
+        for field in [("content-type", "application/grpc"), ("trailer", "a")] {
+            let fields = [("content-length", "5"), field];
+            let (text, framing) = answered(200, &fields, false, false);
+            assert!(framing == Framing::Chunked && !text.contains("content-length"), "{text}");
+            assert_eq!(answered(200, &fields, true, true).1, Framing::None);
+            let post =
+                http::Request::post("http://a/").header("content-length", "5").header(field.0, field.1);
+            let (text, framing) = written(post, false);
+            assert!(framing == Framing::Chunked && !text.contains("content-length"), "{text}");
+        }
     }
 
     #[test]
