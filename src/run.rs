@@ -4,7 +4,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, oneshot},
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 
 use crate::{
     api,
@@ -25,6 +30,9 @@ use crate::{
 
 /// Between two attempts to reach an engine that is late.
 const ENGINE_RETRY: Duration = Duration::from_secs(1);
+
+/// How long operators may take to hear the end: whoever had everything taken down among them.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The sockets, bound before anything is begun.
 #[derive(Debug)]
@@ -78,7 +86,7 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
     let (control, pipes) = api::Pipes::new();
     let links = Links { published, epoch: handle.epoch(), nudge: nudge.clone(), control };
     let address = bound.traffic.address();
-    serve_api(&handle, config.access, bound.admin, pipes)?;
+    let (closing, operators) = serve_api(&handle, config.access, bound.admin, pipes)?;
     let plane = Plane::start(bound.traffic, &config.proxy, &links)?;
     tracing::info!(%address, "ready for requests");
 
@@ -92,23 +100,32 @@ pub async fn run(config: Config, bound: Bound, stop: impl Future<Output = ()>) -
     };
     tokio::task::spawn_blocking(|| plane.stop()).await.context("the data plane did not stop")?;
     fleet.shutdown().await; // lets go of the engine and of the state directory, where it has not ended
+    drop(closing);
+    let _else_they_are_cut_off = timeout(FAREWELL, operators).await;
     ended
 }
 
+/// Answers operators until what this returns is dropped, and then what is asked already.
 fn serve_api(
     handle: &Handle,
     access: api::Access,
     admin: TcpListener,
     pipes: api::Pipes,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(oneshot::Sender<()>, JoinHandle<()>)> {
     let access = Arc::new(access);
     tracing::info!(address = %admin.local_addr()?, "ready for operators");
     let control =
         api::control(handle.clone(), access.clone()).into_make_service_with_connect_info::<api::Peer>();
     let own = api::admin(handle.clone(), access).into_make_service_with_connect_info::<api::Peer>();
     tokio::spawn(async move { axum::serve(pipes, control).await });
-    tokio::spawn(async move { axum::serve(admin, own).await });
-    Ok(())
+    let (closing, closed) = oneshot::channel();
+    let operators = tokio::spawn(async move {
+        let serving = axum::serve(admin, own).with_graceful_shutdown(async { _ = closed.await });
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the control API ended");
+        }
+    });
+    Ok((closing, operators))
 }
 
 /// The engine and the set to keep: those of an earlier start, or new ones.
