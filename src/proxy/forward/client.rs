@@ -25,16 +25,18 @@ use super::{
     flow::Cut,
     preamble::introduction,
 };
-use crate::caller::Caller;
-use crate::proxy::{
-    answer::Answer,
-    exchange::Target,
-    framing::{
-        Framing, Introduction, Refusal, Version,
-        rewrite::{self, Delivery, Extra},
+use crate::{
+    caller::Caller,
+    proxy::{
+        answer::Answer,
+        exchange::Target,
+        framing::{
+            Framing, Introduction, Refusal, Version,
+            rewrite::{self, Delivery, Extra},
+        },
+        h2,
+        thread::Core,
     },
-    h2,
-    thread::Core,
 };
 
 /// How long a client that still sends is listened to when it was told the end.
