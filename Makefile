@@ -12,6 +12,9 @@ HASH       ?=
 ADMIN_TOKEN ?=
 # Arguments of `ringtest bench`, such as '--rounds 1 --time 1s --workload get-64'.
 BENCH      ?=
+# Arguments of `ringtest policies`, such as '--rounds 1 --policy ring,bounded-ring', and of `ringtest changes`.
+POLICIES   ?=
+CHANGES    ?=
 # 1 takes over the replicas of a balancer whose state (a volume) is lost.
 ADOPT      ?=
 # The one fault of `make chaos`; all of them where it is empty.
@@ -29,7 +32,7 @@ settings = DEPLOYMENT='$(DEPLOYMENT)' BIND='$(BIND)' PORT='$(PORT)' ADMIN_PORT='
 HERE = $(patsubst 0.0.0.0,127.0.0.1,$(BIND))
 
 .DEFAULT_GOAL := up
-.PHONY: up stop logs client tester plots chaos bench build images test test-long clean help
+.PHONY: up stop logs client tester plots chaos bench policies changes build examples images test test-long clean help
 
 up: ## build what changed, start, wait until every replica is ready (the default)
 	@$(settings) make/engine.sh up
@@ -57,8 +60,17 @@ chaos: ## what clients see while replicas die, freeze, misbehave, leave and join
 bench: ## the balancer beside HAProxy, nginx and a bare relay: processor time, rates, latencies, memory (half an hour)
 	@make/bench.sh $(BENCH)
 
+policies: ## every policy beside HAProxy's and nginx's: how uneven what is in flight becomes, and latencies (a quarter of an hour)
+	@make/policies.sh $(POLICIES)
+
+changes: ## what requests notice of a hundred replicas of which ten a second get another weight
+	@make/changes.sh $(CHANGES)
+
 build: ## the two binaries, in dist/
 	@make/binaries.sh
+
+examples: ## the program of the examples' services, in dist/, and where an engine answers its image, ringkeeper-example
+	@make/examples.sh '$(IMAGE_TAG)'
 
 images: ## the two images, ringkeeper and ringkeeper-server
 	@make/images.sh '$(IMAGE_TAG)'
@@ -66,7 +78,7 @@ images: ## the two images, ringkeeper and ringkeeper-server
 test: ## format, lints, binaries, images, all tests (the Docker suite too, where an engine answers)
 	@make/test.sh
 
-test-long: test ## the same, five times the simulation, minutes of outages and kills in Docker, images built without Rust on the host
+test-long: test ## the same, five times the simulation, the control API by its document (python3, PyPI), minutes of outages and kills in Docker, images built without Rust on the host
 	@make/test-long.sh
 
 clean: ## remove what was built (not the images, not a running deployment)

@@ -9,7 +9,7 @@ use ringkeeper::{
     name::{InstanceId, Number},
     policy::{Kind, Policy, Request, Settings},
     ring::{Hash, Member, Ring, Spec, Weight},
-    table::{Published, Replica, Snapshot, Table},
+    table::{PoolId, Published, Replica, Table},
 };
 
 /// How many ids are looked up in a turn: more than the processor could learn by heart.
@@ -46,13 +46,14 @@ fn claim(criterion: &mut Criterion) {
         let policy = Policy::new(&Settings { kind: *kind, ..Settings::default() });
         let seats = ring.members().iter().map(replica).collect();
         let table = Table::new(ring.clone(), seats).shared(policy, usize::MAX);
-        let published = Published::new(Snapshot { default: table }, 1);
+        let (published, pool) = (Published::new(1), PoolId(0));
+        published.publish(pool, table);
         let mut id = 0u64;
         group.bench_function(kind.to_string(), |bencher| {
             bencher.iter(|| {
                 id = id.wrapping_add(0x9e37_79b9_7f4a_7c15);
                 let request = Request { id: black_box(id >> 1), now: Duration::ZERO, rng: &mut rng };
-                drop(published.claim(request, &[]));
+                drop(published.claim(pool, request, None, &[]));
             });
         });
     }

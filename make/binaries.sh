@@ -1,7 +1,7 @@
 #!/bin/sh
-# binaries.sh [tools]: builds dist/ringkeeper and dist/ringkeeper-server, or the tools, dist/ringctl and dist/ringtest:
-# static where the machine can, without symbols (target/ keeps them). Also what the Dockerfile's builder stage runs.
-# What did not change keeps its file.
+# binaries.sh [tools|examples]: builds dist/ringkeeper and dist/ringkeeper-server, or the tools, dist/ringctl and
+# dist/ringtest, or the services of the examples, dist/ringkeeper-example: static where the machine can, without symbols
+# (target/ keeps them). Also what the Dockerfile's builder stage runs. What did not change keeps its file.
 set -eu
 cd "$(dirname "$0")/.."
 . make/machine.sh
@@ -10,11 +10,15 @@ command -v cc >/dev/null || fail "there is no C compiler, which Rust links with:
 cargo_settings
 
 case ${1:-} in
-    tools) packages='-p ringkeeper-tools' names='ringctl ringtest' ;;
-    *) packages='-p ringkeeper -p ringkeeper-server' names='ringkeeper ringkeeper-server' ;;
+    tools) packages='-p ringkeeper-tools' unit='' names='ringctl ringtest' ;;
+    examples) packages='-p ringkeeper-example' unit='' names='ringkeeper-example' ;;
+    *)
+        packages='-p ringkeeper -p ringkeeper-server' names='ringkeeper ringkeeper-server'
+        unit='--config profile.release.package.ringkeeper.codegen-units=1' # a sixth smaller, and built for longer
+        ;;
 esac
 # shellcheck disable=SC2086 # flags are words
-cargo build $cargo_flags $packages --bins
+cargo build $cargo_flags $packages $unit --bins
 mkdir -p dist/state # stays empty: the images take it for the state directory
 for name in $names; do
     built=$target_dir/$triple/release/$name

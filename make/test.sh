@@ -15,13 +15,26 @@ done
 cargo_settings
 
 cargo fmt --all --check
-# shellcheck disable=SC2086 # flags are words
-cargo clippy $cargo_flags --workspace --all-targets -- -D warnings
 make/binaries.sh
-make/binaries.sh tools
+# shellcheck disable=SC2086 # flags are words
+cargo test $cargo_flags --workspace --no-run
+for tool in ringctl ringtest; do # built for their own tests just now
+    cp "$target_dir/$triple/release/$tool" dist/
+done
+
+# The lints beside the tests, which leave the processors to others most of the time; where they are built, cargo is alone.
+lints=$(mktemp)
+# shellcheck disable=SC2086
+nice -n 19 cargo clippy ${cargo_flags% --target-dir *} --target-dir "$target_dir/lints" --workspace --all-targets \
+    -- -D warnings >"$lints" 2>&1 &
+linting=$!
+trap 'kill $linting 2>/dev/null || true; rm -f "$lints"' EXIT
+trap 'exit 130' INT TERM HUP
 
 # More than a plain `cargo test` runs of the simulation.
 export RINGKEEPER_SCHEDULES=10000
+# Most tests wait most of the time.
+export RUST_TEST_THREADS=4
 
 docker=''
 origin=''
@@ -30,8 +43,7 @@ if docker_answers; then
     # A tag and a label of this run alone: what runs beside it keeps its images when these go.
     tag=test-$$
     images="ringkeeper:$tag ringkeeper-server:$tag ringkeeper-origin:$tag"
-    trap 'docker rmi -f $images >/dev/null 2>&1 || true' EXIT
-    trap 'exit 130' INT TERM HUP
+    trap 'docker rmi -f $images >/dev/null 2>&1 || true; kill $linting 2>/dev/null || true; rm -f "$lints"' EXIT
     make/images.sh "$tag" --label "ringkeeper.test=$tag"
     if [ -z "$(not_for_engine)" ]; then
         origin=ringkeeper-origin:$tag
@@ -51,6 +63,7 @@ if [ -n "$origin" ]; then
 else
     dist/ringtest chaos --short --no-files --engine process || status=1
 fi
+wait "$linting" || { cat "$lints" >&2; status=1; }
 
 if [ -z "$docker" ]; then
     say ""

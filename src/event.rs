@@ -24,6 +24,8 @@ pub enum What {
     Ready,
     /// It died, or is taken for dead; another instance takes its place.
     Died(Death),
+    /// Somebody else runs it, and it is dead; it is started again.
+    Mending(Death),
     /// Somebody else runs it, and it does not answer.
     Silent(Death),
     /// The engine would not start it.
@@ -60,6 +62,8 @@ pub enum Death {
     Vanished,
     /// This many heartbeats in a row failed.
     Heartbeats(u32),
+    /// Its image's HEALTHCHECK says so.
+    Unhealthy,
 }
 
 impl What {
@@ -68,7 +72,7 @@ impl What {
         match self {
             What::Added => "added",
             What::Ready => "ready",
-            What::Died(_) => "died",
+            What::Died(_) | What::Mending(_) => "died",
             What::StartRefused(_) => "refused",
             What::Removed => "removed",
             What::Gone => "gone",
@@ -93,6 +97,7 @@ impl fmt::Display for Death {
             Death::Exited { code: Some(code), .. } => write!(f, "exited with code {code}"),
             Death::Exited { code: None, .. } => f.write_str("exited"),
             Death::Vanished => f.write_str("removed from outside"),
+            Death::Unhealthy => f.write_str("unhealthy by its HEALTHCHECK"),
             Death::Heartbeats(1) => f.write_str("a heartbeat failed"),
             Death::Heartbeats(failed) => write!(f, "{failed} heartbeats in a row failed"),
         }
@@ -105,6 +110,7 @@ impl fmt::Display for What {
             What::Added => f.write_str("added"),
             What::Ready => f.write_str("ready"),
             What::Died(death) => write!(f, "dead, replacing it: {death}"),
+            What::Mending(death) => write!(f, "dead, starting it again: {death}"),
             What::Silent(death) => write!(f, "no requests until it answers again: {death}"),
             What::StartRefused(why) => write!(f, "could not be started: {why}"),
             What::Removed => f.write_str("leaving"),

@@ -3,7 +3,7 @@
 //! Requests are many and each only has to *read* which replica; changes are few, and each needs slow, failing, outside
 //! work. So they live in different tasks and share one immutable value, the snapshot, swapped whole.
 //!
-//! A request: [`proxy`] accepts it, finds its key, and claims the candidate that the pool's [`policy`] chooses (by
+//! A request: [`proxy`] accepts it, finds its pool and its key, and claims the candidate that the pool's [`policy`] chooses (by
 //! default the first on the ring) by the snapshot of now; where that one fails it and it may be sent again, another one.
 //! It takes no lock and never waits for an engine.
 //!
@@ -39,6 +39,8 @@ pub mod api;
 pub mod telemetry;
 /// From flags, environment and file to values.
 pub mod config;
+/// Makes, changes and ends pools, and says where requests go.
+pub mod keeper;
 /// The balancer, put together.
 pub mod run;
 /// The subcommands.

@@ -14,7 +14,7 @@ use ringkeeper::{
         socket_group::{SocketGroup, socket_group},
         status::{self, StatusArgs},
     },
-    config::{Args, Config, Settings, source},
+    config::{Args, Config, Sections, Settings, source},
     limits,
     run::{Bound, run},
     telemetry,
@@ -66,26 +66,27 @@ fn execute() -> anyhow::Result<()> {
         }
     };
     let cli = Cli::from_arg_matches(&settled.matches)?;
-    let settings = settled.settings;
+    let (settings, sections) = (settled.settings, settled.sections);
+    let config = |args| config(args, sections.clone(), &settings);
     match cli.command {
-        None => serve(config(cli.serve, &settings)?),
-        Some(Command::Serve(args)) => serve(config(*args, &settings)?),
+        None => serve(config(cli.serve)?),
+        Some(Command::Serve(args)) => serve(config(*args)?),
         Some(Command::Down(args)) => {
-            let upstream = Vec::new(); // what is stored is taken down, whatever is configured now
-            take_down(config(Args { upstream, ..*args }, &settings)?)
+            let mut args = *args;
+            args.pool.upstream.clear(); // what is stored is taken down, whatever is configured now
+            args.pool.discovery.upstreams_env = None;
+            take_down(config(args)?)
         }
-        Some(Command::Doctor(args)) => {
-            runtime()?.block_on(doctor::run(config(*args, &settings)?, &mut stdout().lock()))
-        }
-        Some(Command::Check(args)) => check::run(*args, settings, &mut stdout().lock()),
+        Some(Command::Doctor(args)) => runtime()?.block_on(doctor::run(config(*args)?, &mut stdout().lock())),
+        Some(Command::Check(args)) => check::run(*args, settings, sections, &mut stdout().lock()),
         Some(Command::Status(args)) => runtime()?.block_on(status::run(args, &mut stdout().lock())),
         Some(Command::Ring(args)) => ring::run(args, &mut stdout().lock()),
         Some(Command::SocketGroup(args)) => Ok(writeln!(stdout(), "{}", socket_group(&args.path)?)?),
     }
 }
 
-fn config(args: Args, settings: &Settings) -> anyhow::Result<Config> {
-    Config::of(args).map_err(|error| anyhow::anyhow!(settings.placed(format!("{error:#}"))))
+fn config(args: Args, sections: Sections, settings: &Settings) -> anyhow::Result<Config> {
+    Config::of(args, sections).map_err(|error| anyhow::anyhow!(settings.placed(format!("{error:#}"))))
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {

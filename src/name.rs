@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::{Hash, Hasher},
     net::{Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
@@ -38,6 +39,9 @@ pub enum NameError {
     /// An address whose host is none.
     #[error("the host of an address is an IPv4 address, an IPv6 address in brackets, or a DNS name")]
     Host,
+    /// Not the name of what was found.
+    #[error("what was found elsewhere has a name of letters A-Z, digits and any of . _ - : [ ]")]
+    Found,
 }
 
 impl Name {
@@ -58,6 +62,41 @@ impl Name {
             None if is_host(host) => Ok(Name(text.into())),
             None => Err(NameError::Host),
         }
+    }
+
+    /// Where replicas are found that are started elsewhere: an address ([`Name::of_address`]), or the name of a service
+    /// (RFC 2782), which says hosts and ports itself: `_http._tcp.example.org`, or `srv:` and any DNS name.
+    pub fn of_source(text: &str) -> Result<Self, NameError> {
+        let (service, marked) = text.strip_prefix("srv:").map_or((text, false), |service| (service, true));
+        let is_service = service.starts_with('_') && !service.contains(':');
+        if !marked && !is_service {
+            return Name::of_address(text);
+        }
+        if service.contains(['/', '@']) {
+            return Err(NameError::Decorated);
+        }
+        let is_address =
+            service.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+        if is_address || !is_host(service) {
+            return Err(NameError::Host);
+        }
+        Ok(Name(if is_service { service.into() } else { text.into() }))
+    }
+
+    /// The name of one that was found: an address or a container's name, or either with the place that
+    /// [`Name::placed`] gives it.
+    pub fn of_found(text: &str) -> Result<Self, NameError> {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-:[]".contains(&b);
+        let starts = |b: u8| b.is_ascii_alphanumeric() || b == b'[' || b == b'_';
+        let is_one = (1..=300).contains(&text.len())
+            && text.bytes().all(fits)
+            && text.bytes().next().is_some_and(starts);
+        if is_one { Ok(Name(text.into())) } else { Err(NameError::Found) }
+    }
+
+    /// The name of the one in this place, from 1, of several that were found under this name: the first is called so.
+    pub fn placed(&self, place: usize) -> Self {
+        if place <= 1 { self.clone() } else { Name(format!("{self}-{place}").into()) }
     }
 
     /// The name as it was given.
@@ -107,6 +146,12 @@ impl PartialEq for Name {
 }
 
 impl Eq for Name {}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.bytes().for_each(|byte| state.write_u8(byte.to_ascii_lowercase()));
+    }
+}
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -241,6 +286,13 @@ mod tests {
     }
 
     #[test]
+    fn names_that_differ_in_case_are_one() {
+        let names =
+            ["Server-1", "SERVER-1", "server-1", "Server-2"].map(|name| name.parse::<Name>().unwrap());
+        assert_eq!(std::collections::HashSet::from(names).len(), 2);
+    }
+
+    #[test]
     fn an_address_is_a_host_and_a_port_and_has_one_name() {
         let name = |text: &str| Name::of_address(text).map(|name| name.to_string());
         for good in
@@ -283,6 +335,42 @@ mod tests {
             assert_eq!(name(bad), Err(why), "{bad}");
         }
         assert!("10.0.0.5:8080".parse::<Name>().is_err(), "no name for a container");
+    }
+
+    #[test]
+    fn a_source_is_an_address_or_a_service() {
+        let name = |text: &str| Name::of_source(text).map(|name| name.to_string());
+        for good in ["db.internal:9000", "[::1]:80", "_http._tcp.example.org", "srv:web.service.consul"] {
+            assert_eq!(name(good).as_deref(), Ok(good));
+        }
+        assert_eq!(name("srv:_http._tcp.example.org").as_deref(), Ok("_http._tcp.example.org"));
+        assert_eq!(name("_web:80").as_deref(), Ok("_web:80"), "a container's name may begin so");
+        for (bad, why) in [
+            ("db.internal", NameError::NoPort),
+            ("srv:", NameError::Host),
+            ("srv:a:80", NameError::Host),
+            ("srv:10.0.0.5", NameError::Host),
+            ("srv:a/b", NameError::Decorated),
+            ("_http._tcp..org", NameError::Host),
+        ] {
+            assert_eq!(name(bad), Err(why), "{bad}");
+        }
+    }
+
+    #[test]
+    fn of_several_that_are_found_under_a_name_each_has_its_own() {
+        let name = Name::of_address("db.internal:9000").unwrap();
+        assert_eq!(
+            [1, 2].map(|place| name.placed(place).to_string()),
+            ["db.internal:9000", "db.internal:9000-2"]
+        );
+        assert!(Name::of_source("db.internal:9000-2").is_err(), "none is taken for the other");
+        for good in ["db.internal:9000-2", "[::1]:80", "shop_ml_3", "a"] {
+            assert_eq!(Name::of_found(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "a/b", "a b", "-a", ".", &"x".repeat(301)] {
+            assert_eq!(Name::of_found(bad), Err(NameError::Found), "{bad}");
+        }
     }
 
     #[test]

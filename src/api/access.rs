@@ -15,7 +15,7 @@ use axum::{
 use subtle::ConstantTimeEq;
 
 use super::{Peer, wire::refusal};
-use crate::caller::Caller;
+use crate::{caller::Caller, fleet::Sheet};
 
 /// Who may use the control API.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +39,25 @@ impl std::fmt::Debug for Secret {
         f.write_str("***")
     }
 }
+
+/// The settings of a pool that calls may give only where a token is set: without one whoever is on this machine may call, and
+/// could do by these what only the balancer's user may.
+const POWERS: [&str; 6] = [
+    "command",
+    "container_capabilities",
+    "container_new_privileges",
+    "registry_password_file",
+    "upstreams_env",
+    "volume",
+];
+
+/// Why a call may not give a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is a setting that calls may give only where a token is set (--admin-token, or --admin-token-file): without one \
+     whoever is on this machine could do by it what only the balancer may"
+)]
+pub(super) struct Power(&'static str);
 
 /// Why a call is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +93,12 @@ impl Refusal {
 }
 
 impl Access {
+    /// Whether calls that are let in may give all of these settings.
+    pub(super) fn check_powers(&self, settings: &Sheet) -> Result<(), Power> {
+        let given = POWERS.into_iter().find(|power| settings.contains_key(*power));
+        given.filter(|_| self.token.is_none()).map_or(Ok(()), |power| Err(Power(power)))
+    }
+
     /// Whether this caller is let in. `open` says that reading needs no right.
     fn check_caller(
         &self,
@@ -278,6 +303,18 @@ mod tests {
         ] {
             assert_eq!(post(header), Ok(()), "{header:?}");
         }
+    }
+
+    #[test]
+    fn what_gives_power_over_the_machine_needs_a_token() {
+        let of = |name: &str| Sheet::from([(name.to_owned(), crate::fleet::Given::One("x".to_owned()))]);
+        let (open, closed) =
+            (Access::default(), Access { token: Some(Secret("s3cret".into())), ..Access::default() });
+        for power in POWERS {
+            assert_eq!(open.check_powers(&of(power)), Err(Power(power)));
+            assert_eq!(closed.check_powers(&of(power)), Ok(()));
+        }
+        assert_eq!(open.check_powers(&of("image")), Ok(()));
     }
 
     #[test]

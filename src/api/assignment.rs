@@ -14,23 +14,32 @@ use super::{
     payload::{PayloadError, payload},
     wire::{Failure, Success, status},
 };
-use crate::fleet::{CallError, Handle, View};
+use crate::fleet::{CallError, DEFAULT, Handle, Pools, View};
 
-pub(super) async fn rep(State(fleet): State<Handle>) -> Response {
-    Json(Success::of(&fleet.view())).into_response()
-}
-
-pub(super) async fn add(State(fleet): State<Handle>, body: Bytes) -> Response {
-    match payload(&body) {
-        Ok((count, names)) => answer(fleet.add(count, names).await),
-        Err(error) => bad(&error),
+pub(super) async fn rep(State(pools): State<Pools>) -> Response {
+    match pools.get(DEFAULT) {
+        Ok(fleet) => Json(Success::of(&fleet.view())).into_response(),
+        Err(_) => answer(Err(CallError::Stopping)),
     }
 }
 
-pub(super) async fn rm(State(fleet): State<Handle>, body: Bytes) -> Response {
-    match payload(&body) {
-        Ok((count, names)) => answer(fleet.remove(count, names).await),
-        Err(error) => bad(&error),
+pub(super) async fn add(State(pools): State<Pools>, body: Bytes) -> Response {
+    change(&pools, &body, Handle::add).await
+}
+
+pub(super) async fn rm(State(pools): State<Pools>, body: Bytes) -> Response {
+    change(&pools, &body, Handle::remove).await
+}
+
+async fn change(
+    pools: &Pools,
+    body: &[u8],
+    call: impl AsyncFnOnce(&Handle, usize, Vec<String>) -> Result<Arc<View>, CallError>,
+) -> Response {
+    match (payload(body), pools.get(DEFAULT)) {
+        (Ok((count, names)), Ok(fleet)) => answer(call(&fleet, count, names).await),
+        (Err(error), _) => bad(&error),
+        (_, Err(_)) => answer(Err(CallError::Stopping)),
     }
 }
 

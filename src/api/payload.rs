@@ -1,6 +1,6 @@
-//! The payload of `/add` and `/rm`: read strictly, so that no mistake is taken for something else.
+//! The payloads of calls: read strictly, so that no mistake is taken for something else.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -28,19 +28,19 @@ pub(super) enum PayloadError {
 }
 
 /// The fields of a JSON object in their order, repeated ones too.
-struct Fields(Vec<(String, Value)>);
+pub(super) struct Fields<V>(pub(super) Vec<(String, V)>);
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Fields<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfObject;
-        impl<'de> Visitor<'de> for OfObject {
-            type Value = Fields;
+        struct OfObject<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for OfObject<V> {
+            type Value = Fields<V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<V>, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for Fields {
                 Ok(Fields(fields))
             }
         }
-        deserializer.deserialize_map(OfObject)
+        deserializer.deserialize_map(OfObject(PhantomData))
     }
 }
 
@@ -78,13 +78,19 @@ pub(super) fn number(body: &[u8], name: &'static str, example: &'static str) -> 
     whole(value, name, example)?.as_u64().ok_or(PayloadError::NotWhole(name))
 }
 
+/// Whether a payload says nothing: there is none, or it is an object without fields.
+pub(super) fn is_nothing(body: &[u8]) -> bool {
+    let fields = || serde_json::from_slice::<Fields<Value>>(body);
+    body.is_empty() || fields().is_ok_and(|Fields(fields)| fields.is_empty())
+}
+
 /// The values of these fields in an object that has no others, and none twice.
 fn fields<const N: usize>(
     body: &[u8],
     names: [&'static str; N],
     example: &'static str,
 ) -> Result<[Option<Value>; N], PayloadError> {
-    let Fields(fields) = serde_json::from_slice(body)
+    let Fields::<Value>(fields) = serde_json::from_slice(body)
         .map_err(|error| PayloadError::Json { example, why: error.to_string() })?;
     let mut values = [const { None }; N];
     for (field, value) in fields {
@@ -147,6 +153,11 @@ mod tests {
             let body = format!("{{\"replicas\":{wrong}}}");
             let refused = Err(PayloadError::NotWhole("replicas"));
             assert_eq!(number(body.as_bytes(), "replicas", ""), refused, "{wrong}");
+        }
+        for (body, nothing) in
+            [("", true), ("{}", true), (" { } ", true), ("[]", false), (r#"{"n":1}"#, false)]
+        {
+            assert_eq!(is_nothing(body.as_bytes()), nothing, "{body}");
         }
         let deep = "[".repeat(100_000);
         for body in ["", "[]", "1", "null", "n=1", r#"{"n":1"#, r#"{"n":1} x"#, r#"{"n":NaN}"#, &deep] {

@@ -12,11 +12,11 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    payload::number,
+    payload::{is_nothing, number, payload},
     wire::{Events, Pool, Problem, status},
 };
 use crate::{
-    fleet::{CallError, ChangeError, Handle, View},
+    fleet::{CallError, ChangeError, Handle, Pools, View},
     ring::Weight,
 };
 
@@ -46,22 +46,23 @@ impl Default for Lines {
     }
 }
 
-pub(super) async fn pool(State(fleet): State<Handle>, Path(pool): Path<String>) -> Response {
-    match known(&fleet, &pool) {
-        Ok(()) => Json(Pool::from(&*fleet.view())).into_response(),
+pub(super) async fn pool(State(pools): State<Pools>, Path(pool): Path<String>) -> Response {
+    match known(&pools, &pool) {
+        Ok(fleet) => Json(Pool::from(&*fleet.view())).into_response(),
         Err(refused) => refused.into_response(),
     }
 }
 
 /// Holds the answer until there is something after the place that is asked for, or the wait is over.
 pub(super) async fn events(
-    State(fleet): State<Handle>,
+    State(pools): State<Pools>,
     Path(pool): Path<String>,
     query: Result<Query<Since>, QueryRejection>,
 ) -> Response {
-    if let Err(refused) = known(&fleet, &pool) {
-        return refused.into_response();
-    }
+    let fleet = match known(&pools, &pool) {
+        Ok(fleet) => fleet,
+        Err(refused) => return refused.into_response(),
+    };
     match query {
         Ok(Query(Since { wait, .. })) if wait > LONGEST_WAIT => {
             bad(&format!("'wait' is {LONGEST_WAIT} seconds at most"))
@@ -73,24 +74,48 @@ pub(super) async fn events(
     }
 }
 
-pub(super) async fn scale(State(fleet): State<Handle>, Path(pool): Path<String>, body: Bytes) -> Response {
-    if let Err(refused) = known(&fleet, &pool) {
-        return refused.into_response();
-    }
+pub(super) async fn scale(State(pools): State<Pools>, Path(pool): Path<String>, body: Bytes) -> Response {
+    let fleet = match known(&pools, &pool) {
+        Ok(fleet) => fleet,
+        Err(refused) => return refused.into_response(),
+    };
     match number(&body, "replicas", r#"{"replicas": 5}"#) {
         Ok(count) => answer(fleet.scale(usize::try_from(count).unwrap_or(usize::MAX)).await),
         Err(error) => bad(&error),
     }
 }
 
+pub(super) async fn add(pools: State<Pools>, pool: Path<String>, body: Bytes) -> Response {
+    change(pools, pool, &body, Handle::add).await
+}
+
+pub(super) async fn rm(pools: State<Pools>, pool: Path<String>, body: Bytes) -> Response {
+    change(pools, pool, &body, Handle::remove).await
+}
+
+/// A call with the assignment's payload.
+async fn change(
+    State(pools): State<Pools>,
+    Path(pool): Path<String>,
+    body: &[u8],
+    call: impl AsyncFnOnce(&Handle, usize, Vec<String>) -> Result<Arc<View>, CallError>,
+) -> Response {
+    match (known(&pools, &pool), payload(body)) {
+        (Err(refused), _) => refused.into_response(),
+        (_, Err(error)) => bad(&error),
+        (Ok(fleet), Ok((count, names))) => answer(call(&fleet, count, names).await),
+    }
+}
+
 pub(super) async fn weigh(
-    State(fleet): State<Handle>,
+    State(pools): State<Pools>,
     Path((pool, name)): Path<(String, String)>,
     body: Bytes,
 ) -> Response {
-    if let Err(refused) = known(&fleet, &pool) {
-        return refused.into_response();
-    }
+    let fleet = match known(&pools, &pool) {
+        Ok(fleet) => fleet,
+        Err(refused) => return refused.into_response(),
+    };
     let weight = match number(&body, "weight", r#"{"weight": 2}"#) {
         Ok(weight) => u8::try_from(weight).ok().and_then(Weight::new),
         Err(error) => return bad(&error),
@@ -101,40 +126,41 @@ pub(super) async fn weigh(
     }
 }
 
-pub(super) async fn drain(fleet: State<Handle>, path: Path<(String, String)>, body: Bytes) -> Response {
-    one(fleet, path, &body, Handle::drain).await
+pub(super) async fn drain(pools: State<Pools>, path: Path<(String, String)>, body: Bytes) -> Response {
+    one(pools, path, &body, Handle::drain).await
 }
 
-pub(super) async fn restore(fleet: State<Handle>, path: Path<(String, String)>, body: Bytes) -> Response {
-    one(fleet, path, &body, Handle::restore).await
+pub(super) async fn restore(pools: State<Pools>, path: Path<(String, String)>, body: Bytes) -> Response {
+    one(pools, path, &body, Handle::restore).await
 }
 
-pub(super) async fn restart(fleet: State<Handle>, path: Path<(String, String)>, body: Bytes) -> Response {
-    one(fleet, path, &body, Handle::restart).await
+pub(super) async fn restart(pools: State<Pools>, path: Path<(String, String)>, body: Bytes) -> Response {
+    one(pools, path, &body, Handle::restart).await
 }
 
 /// A call about one replica that says all in its path.
 async fn one(
-    State(fleet): State<Handle>,
+    State(pools): State<Pools>,
     Path((pool, name)): Path<(String, String)>,
     body: &[u8],
     call: impl AsyncFnOnce(&Handle, String) -> Result<Arc<View>, CallError>,
 ) -> Response {
-    match known(&fleet, &pool) {
+    match known(&pools, &pool) {
         Err(refused) => refused.into_response(),
-        Ok(()) if !body.is_empty() => bad(&"this call says all in its path and has no payload"),
-        Ok(()) => answer(call(&fleet, name).await),
+        Ok(_) if !is_nothing(body) => bad(&"this call says all in its path and has no payload"),
+        Ok(fleet) => answer(call(&fleet, name).await),
     }
 }
 
 pub(super) async fn logs(
-    State(fleet): State<Handle>,
+    State(pools): State<Pools>,
     Path((pool, name)): Path<(String, String)>,
     query: Result<Query<Lines>, QueryRejection>,
 ) -> Response {
-    if let Err(refused) = known(&fleet, &pool) {
-        return refused.into_response();
-    }
+    let fleet = match known(&pools, &pool) {
+        Ok(fleet) => fleet,
+        Err(refused) => return refused.into_response(),
+    };
     let Lines { tail, follow } = match query {
         Ok(Query(lines)) => lines,
         Err(error) => return bad(&error),
@@ -150,22 +176,19 @@ pub(super) async fn logs(
     }
 }
 
-pub(super) async fn down(State(fleet): State<Handle>, body: Bytes) -> Response {
-    if !body.is_empty() {
+pub(super) async fn down(State(pools): State<Pools>, body: Bytes) -> Response {
+    if !is_nothing(&body) {
         return bad(&"this call takes everything down and has no payload");
     }
-    match fleet.down().await {
-        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+    match pools.down().await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => Problem::of(StatusCode::SERVICE_UNAVAILABLE, &error).into_response(),
     }
 }
 
 /// Refuses a pool that there is not.
-fn known(fleet: &Handle, pool: &str) -> Result<(), Problem> {
-    if *pool == *fleet.view().pool {
-        return Ok(());
-    }
-    Err(Problem::of(StatusCode::NOT_FOUND, &format!("there is no pool '{pool}'")))
+fn known(pools: &Pools, pool: &str) -> Result<Handle, Problem> {
+    pools.get(pool).map_err(|error| Problem::of(StatusCode::NOT_FOUND, &error))
 }
 
 fn answer(result: Result<Arc<View>, CallError>) -> Response {
@@ -175,7 +198,7 @@ fn answer(result: Result<Arc<View>, CallError>) -> Response {
     }
 }
 
-fn refusal(error: &CallError) -> Response {
+pub(super) fn refusal(error: &CallError) -> Response {
     let status = match error {
         CallError::Change(ChangeError::Unknown(_)) => StatusCode::NOT_FOUND, // it stands in the path
         error => status(error),
@@ -183,6 +206,6 @@ fn refusal(error: &CallError) -> Response {
     Problem::of(status, error).into_response()
 }
 
-fn bad(error: &impl Display) -> Response {
+pub(super) fn bad(error: &impl Display) -> Response {
     Problem::of(StatusCode::BAD_REQUEST, error).into_response()
 }

@@ -9,7 +9,10 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::{CallError, Entry, LastExit, Row, RowState, Traffic, View};
+use crate::{
+    fleet::{CallError, Entry, Given, LastExit, Line, Reading, Row, RowState, Sheet, Traffic, View},
+    table::{Spread, queue::Stats},
+};
 
 /// The assignment's answer to a call that did what it was to do.
 #[derive(Debug, Serialize)]
@@ -53,11 +56,32 @@ pub struct Pool {
     /// What shares its requests out.
     #[serde(default)]
     pub policy: String,
+    /// Where requests wait that find all replicas full, where they may.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub queue: Option<Queue>,
     /// What keeps the fleet from doing its work.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<String>,
     /// The desired replicas in the order of joining, then the leaving ones.
     pub replicas: Vec<Replica>,
+    /// The requests of all instances that the pool had since the balancer began.
+    #[serde(default)]
+    pub totals: Requests,
+}
+
+/// Requests that wait for a replica.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Queue {
+    /// How many do.
+    pub length: usize,
+    /// How many may.
+    pub most: usize,
+    /// How long those who got one of late had waited, on average.
+    pub waited_ms: u64,
+    /// How many waited in vain for as long as they may.
+    pub timeouts: u64,
+    /// How many found it full, or had to make room.
+    pub refused: u64,
 }
 
 /// A ring's spec, in the words of the flags.
@@ -102,18 +126,55 @@ pub struct Replica {
     pub on_ring: bool,
     /// Whether it is to get no requests, as an operator wants it; also while it is not well.
     pub drained: bool,
-    /// Requests that it has now.
-    pub in_flight: usize,
-    /// Requests that this instance was ever chosen for.
-    pub requests: u64,
-    /// Requests that this instance failed: by an error of its own (5xx), by breaking off, or by not answering in time.
-    pub errors: u64,
-    /// Requests that moved on from it to another.
-    pub retries: u64,
-    /// Its responses that broke off when their head had gone to the client.
-    pub truncated: u64,
+    /// Its requests, since the instance began or the balancer.
+    #[serde(flatten)]
+    pub requests: Requests,
+    /// Requests that wait for a connection to it.
+    #[serde(default)]
+    pub waiting: usize,
     /// How the one before ended.
     pub last_exit: Option<Exit>,
+}
+
+/// Requests, counted at one moment: what was dispatched is what has completed and what is pending together.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Requests {
+    /// Requests that it has now: the same as `pending`.
+    pub in_flight: u64,
+    /// Requests that it was ever chosen for: the same as `dispatched`.
+    pub requests: u64,
+    /// Requests that chose it, retries among them.
+    pub dispatched: u64,
+    /// Those of which nothing is to be done any more.
+    pub completed: u64,
+    /// Those that are under way.
+    pub pending: u64,
+    /// Requests that failed: by an error of its own (5xx), by breaking off, or by not being answered in time.
+    pub errors: u64,
+    /// Responses that broke off when their head had gone to the client.
+    pub truncated: u64,
+    /// Requests that could not be sent: no connection to it was there or could be opened.
+    pub unreached: u64,
+    /// Requests that moved on from it to another.
+    pub retries: u64,
+    /// How often others came to be preferred to it for what it failed.
+    pub ejections: u64,
+    /// How long it took from choosing it to the response's head, in the last minute or two; `null` where there was none.
+    pub latency: Option<Latency>,
+}
+
+/// How long answers took: at most a sixteenth less than this.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Latency {
+    /// Milliseconds that half of them did not take longer than.
+    pub p50_ms: f64,
+    /// 90 of 100.
+    pub p90_ms: f64,
+    /// 99 of 100.
+    pub p99_ms: f64,
+    /// All of them.
+    pub max_ms: f64,
 }
 
 /// How an instance ended.
@@ -129,6 +190,13 @@ pub struct Exit {
     pub at: String,
     /// The last lines that it wrote.
     pub log: Vec<String>,
+}
+
+/// `GET /v1/routes`, and what is put there.
+#[derive(Debug, Serialize)]
+pub struct Routes {
+    /// As they were given, in the order in which they were.
+    pub routes: Vec<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// `GET /v1/pools/{pool}/events`.
@@ -150,6 +218,19 @@ struct Happening {
     text: String,
     /// Of a death: the last lines that the instance wrote.
     log: Vec<String>,
+}
+
+impl Routes {
+    /// These.
+    pub fn of(sheets: &[Sheet]) -> Self {
+        let value = |given: &Given| match given {
+            Given::One(text) if text == "true" || text == "false" => (text == "true").into(),
+            Given::One(text) => text.clone().into(),
+            Given::List(texts) => texts.clone().into(),
+        };
+        let route = |sheet: &Sheet| sheet.iter().map(|(name, given)| (name.clone(), value(given))).collect();
+        Routes { routes: sheets.iter().map(route).collect() }
+    }
 }
 
 impl Success {
@@ -230,19 +311,30 @@ impl From<&View> for Pool {
             hash: view.ring.hash.to_string(),
             slack: f64::from(view.ring.slack.millionths()) / 1e6,
         };
+        let readings = view.read();
         Pool {
             pool: view.pool.to_string(),
             epoch: view.epoch,
             ring,
             policy: view.policy.to_string(),
+            queue: view.queue.as_ref().map(Queue::from),
             problem: view.problem.clone(),
-            replicas: view.rows.iter().map(Replica::from).collect(),
+            replicas: view.rows.iter().zip(&readings.rows).map(Replica::from).collect(),
+            totals: Requests::from(&readings.total),
         }
     }
 }
 
-impl From<&Row> for Replica {
-    fn from(row: &Row) -> Self {
+impl From<&Line> for Queue {
+    fn from(line: &Line) -> Self {
+        let Stats { length, most, waited, timeouts, refused } = line.stats();
+        let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        Queue { length, most, waited_ms, timeouts, refused }
+    }
+}
+
+impl From<(&Row, &Reading)> for Replica {
+    fn from((row, reading): (&Row, &Reading)) -> Self {
         let (state, reason) = match &row.state {
             RowState::Starting => ("starting", None),
             RowState::Ready => ("ready", None),
@@ -265,13 +357,35 @@ impl From<&Row> for Replica {
             weight: row.weight.get(),
             on_ring: row.on_ring,
             drained: row.drained,
-            in_flight: row.traffic.as_ref().map_or(0, Traffic::in_flight),
-            requests: row.traffic.as_ref().map_or(0, Traffic::requests),
-            errors: row.traffic.as_ref().map_or(0, Traffic::errors),
-            retries: row.traffic.as_ref().map_or(0, Traffic::retries),
-            truncated: row.traffic.as_ref().map_or(0, Traffic::truncated),
+            requests: Requests::from(reading),
+            waiting: row.traffic.as_ref().map_or(0, Traffic::waiting),
             last_exit: row.last_exit.as_ref().map(Exit::from),
         }
+    }
+}
+
+impl From<&Reading> for Requests {
+    fn from(Reading { counts, times }: &Reading) -> Self {
+        Requests {
+            in_flight: counts.pending(),
+            requests: counts.dispatched(),
+            dispatched: counts.dispatched(),
+            completed: counts.completed(),
+            pending: counts.pending(),
+            errors: counts.errors,
+            truncated: counts.truncated,
+            unreached: counts.unreached,
+            retries: counts.retries,
+            ejections: counts.ejections,
+            latency: Latency::of(times),
+        }
+    }
+}
+
+impl Latency {
+    fn of(times: &Spread) -> Option<Self> {
+        let ms = |part| times.quantile(part).map(|time| time.as_micros() as f64 / 1e3);
+        Some(Latency { p50_ms: ms(0.5)?, p90_ms: ms(0.9)?, p99_ms: ms(0.99)?, max_ms: ms(1.0)? })
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use crate::config::{Args, Config, Invalid, Origin, Setting, Settings};
+use crate::config::{Args, Config, Invalid, Origin, Sections, Setting, Settings};
 
 /// Check the settings as serve would read them, and show each with its value and where that comes from
 #[derive(clap::Args, Clone, Debug)]
@@ -19,8 +19,13 @@ pub struct CheckArgs {
 }
 
 /// Writes every setting in force, or returns what is wrong with them. Connects to nothing.
-pub fn run(args: CheckArgs, settings: Settings, out: &mut impl Write) -> anyhow::Result<()> {
-    let config = match Config::of(args.settings) {
+pub fn run(
+    args: CheckArgs,
+    settings: Settings,
+    sections: Sections,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let config = match Config::of(args.settings, sections) {
         Ok(config) => config,
         Err(error) => {
             let problem = settings.placed(format!("{error:#}"));

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     config::Config,
-    engine::{Finding, Kind, docker, fixed},
+    engine::{Finding, Kind, dns::Resolver, docker, fixed},
     fleet::{Store, StoreError},
 };
 
@@ -16,12 +16,17 @@ use crate::{
 pub async fn run(config: Config, out: &mut impl Write) -> anyhow::Result<()> {
     let running = matches!(Store::open(&config.state_dir), Err(StoreError::Locked(_)));
     let mut findings = vec![Finding { what: "state", found: state(&config.state_dir) }];
-    match config.engine {
-        Some(Kind::Fixed) => findings.extend(fixed::examine(&config.upstreams).await),
-        Some(Kind::Process) => {
-            findings.push(Finding { what: "program", found: program(&config.process.command[0]) })
+    for pool in config.pools() {
+        match pool.engine {
+            Some(Kind::Fixed) => {
+                findings.extend(fixed::examine(&pool.upstreams, &Resolver::new(pool.resolver)).await);
+            }
+            Some(Kind::Labels) => findings.extend(docker::examine_labels(&pool.labels()).await),
+            Some(Kind::Process) => {
+                findings.push(Finding { what: "program", found: program(&pool.process.command[0]) })
+            }
+            Some(Kind::Docker) | None => findings.extend(docker::examine(&pool.docker).await),
         }
-        Some(Kind::Docker) | None => findings.extend(docker::examine(&config.docker).await),
     }
     for (what, address) in [("listen", config.listen), ("admin", config.admin_listen)] {
         let found =

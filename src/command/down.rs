@@ -1,18 +1,19 @@
 //! `ringkeeper down`: takes everything of a deployment down.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, bail};
 use http::Method;
-use tokio::sync::Notify;
 
 use super::client;
 use crate::{
     config::Config,
-    fleet::{self, Fleet, Store, StoreError},
-    ring::Ring,
-    run::prepare,
-    table::{Published, Snapshot, Table},
+    fleet::{Store, StoreError},
+    keeper::Keeper,
+    proxy::Listener,
 };
 
 /// How long a balancer may take to end after its last replica.
@@ -36,7 +37,7 @@ async fn through_the_balancer(config: &Config) -> anyhow::Result<()> {
         format!("a balancer has the state directory {state_dir}, and does not say where it listens")
     })?;
     let (admin, token) = (client::reachable(admin), config.access.token.as_ref());
-    let patience = config.fleet.drain_timeout + config.docker.stop_timeout + END_TIMEOUT;
+    let patience = config.default.fleet.drain_timeout + config.default.docker.stop_timeout + END_TIMEOUT;
     let called = client::call(admin, token, Method::POST, "/v1/down", patience).await;
     let (status, body) = called.with_context(|| format!("a balancer has the state directory {state_dir}"))?;
     if !status.is_success() {
@@ -52,19 +53,10 @@ async fn through_the_balancer(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A fleet without a data plane: nothing is in flight, so nothing is waited for but the replicas' own stop.
+/// Pools without a data plane: nothing is in flight, so nothing is waited for but the replicas' own stop.
 async fn alone(config: Config, store: Store) -> anyhow::Result<()> {
-    let (engine, desired) = prepare(&config, &store).await?;
-    let probe = config.probe(engine.kind())?.probe();
-    let ring = std::sync::Arc::new(Ring::build(&[], &config.fleet.ring)?);
-    let published =
-        std::sync::Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }, 0));
-    let rng = rand::make_rng();
-    let parts = fleet::Parts { engine, probe, store, desired, published, rng };
-    let (fleet, handle) = Fleet::new(config.fleet, parts);
-    let fleet = tokio::spawn(fleet.run(std::sync::Arc::new(Notify::new())));
-    let downed = handle.down().await;
-    fleet.await.context("the fleet's task failed")??;
-    downed?;
+    let nowhere = Arc::new(Listener::nowhere(config.listen));
+    let (mut keeper, _doors) = Keeper::new(&config, store, nowhere).await?;
+    keeper.down().await?;
     Ok(())
 }

@@ -14,6 +14,19 @@ pub(super) struct File {
     pub path: PathBuf,
     /// What it sets, in the order of its lines; no key is there twice.
     pub entries: Vec<Entry>,
+    /// Its tables of the pools beside the default one, each with its name.
+    pub pools: Vec<(String, Table)>,
+    /// Its tables of routes.
+    pub routes: Vec<Table>,
+}
+
+/// A table of settings in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    /// Where it begins.
+    pub line: usize,
+    /// What it sets, in the order of its lines.
+    pub entries: Vec<Entry>,
 }
 
 /// A setting in the file.
@@ -68,15 +81,28 @@ impl File {
             problems.dedup_by_key(|(line, _)| *line); // what follows the first in a line comes from it
             return Err(problems.into_iter().map(|(_, problem)| problem).collect());
         }
-        let read = table.get_ref().iter().map(|(key, value)| source.entry(key, value));
-        let (entries, problems): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
-        let problems: Vec<String> = problems.into_iter().filter_map(Result::err).collect();
-        if !problems.is_empty() {
-            return Err(problems);
+        let mut file = File { path: source.path.clone(), entries: vec![], pools: vec![], routes: vec![] };
+        let mut problems = Vec::new();
+        for (key, value) in table.get_ref() {
+            let read = match (&**key.get_ref(), value.get_ref()) {
+                ("pools", DeValue::Table(pools)) => source.pools(pools).map(|pools| file.pools = pools),
+                ("routes", DeValue::Array(routes)) => {
+                    source.routes(routes).map(|routes| file.routes = routes)
+                }
+                ("pools", _) => Err(vec![source.says_of(key, "pools are tables such as [pools.web]")]),
+                ("routes", _) => Err(vec![source.says_of(key, "routes are tables, each [[routes]]")]),
+                _ => match source.entry(key, value) {
+                    Ok(entry) => {
+                        file.entries.push(entry);
+                        Ok(())
+                    }
+                    Err(problem) => Err(vec![problem]),
+                },
+            };
+            problems.extend(read.err().into_iter().flatten());
         }
-        let mut entries: Vec<Entry> = entries.into_iter().flatten().collect();
-        entries.sort_by_key(|entry| entry.line);
-        Ok(File { path: source.path, entries })
+        file.entries.sort_by_key(|entry| entry.line);
+        if problems.is_empty() { Ok(file) } else { Err(problems) }
     }
 
     /// What it says of this setting.
@@ -84,9 +110,12 @@ impl File {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
-    /// A line of it, as people and editors write it.
+    /// A line of it, as people and editors write it; where it has no lines, what it is.
     pub(super) fn line(&self, line: usize) -> String {
-        format!("{}:{line}", self.path.display())
+        match line {
+            0 => self.path.display().to_string(),
+            line => format!("{}:{line}", self.path.display()),
+        }
     }
 }
 
@@ -99,6 +128,44 @@ impl Source<'_> {
     fn written(&self, span: Range<usize>) -> String {
         let text = self.text.get(span).unwrap_or_default();
         text.lines().next().unwrap_or_default().trim().to_owned()
+    }
+
+    fn pools(&self, pools: &DeTable<'_>) -> Result<Vec<(String, Table)>, Vec<String>> {
+        let mut read = Vec::new();
+        for (name, value) in pools {
+            match value.get_ref() {
+                DeValue::Table(settings) => {
+                    read.push((
+                        name.get_ref().to_string(),
+                        self.table(self.line(name.span().start), settings)?,
+                    ));
+                }
+                _ => return Err(vec![self.says_of(name, "a pool is a table such as [pools.web]")]),
+            }
+        }
+        read.sort_by_key(|(_, table)| table.line);
+        Ok(read)
+    }
+
+    fn routes(&self, routes: &[Spanned<DeValue<'_>>]) -> Result<Vec<Table>, Vec<String>> {
+        let table = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+            DeValue::Table(settings) => self.table(self.line(value.span().start), settings),
+            _ => Err(vec![self.says(self.line(value.span().start), "a route is a table, each [[routes]]")]),
+        };
+        routes.iter().map(table).collect()
+    }
+
+    fn table(&self, line: usize, settings: &DeTable<'_>) -> Result<Table, Vec<String>> {
+        let read = settings.iter().map(|(key, value)| self.entry(key, value));
+        let (entries, problems): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
+        let mut entries: Vec<Entry> = entries.into_iter().flatten().collect();
+        entries.sort_by_key(|entry| entry.line);
+        let problems: Vec<String> = problems.into_iter().filter_map(Result::err).collect();
+        if problems.is_empty() { Ok(Table { line, entries }) } else { Err(problems) }
+    }
+
+    fn says_of(&self, key: &Spanned<std::borrow::Cow<'_, str>>, what: &str) -> String {
+        self.says(self.line(key.span().start), what)
     }
 
     fn says(&self, line: usize, what: &str) -> String {
@@ -189,6 +256,32 @@ mod tests {
             seen,
             [("replicas", 2, 2, "16"), ("env", 4, 5, "A=1"), ("env", 4, 6, "B=2"), ("other", 7, 8, "C=true")]
         );
+    }
+
+    #[test]
+    fn pools_and_routes_are_tables_of_their_own() {
+        let file = parse(
+            "rise = 2\n[pools.web]\nimage = \"web\"\n[pools.api]\nreplicas = 2\n[[routes]]\npool = \"web\"\n[[routes]]\nhost = [\"a\"]",
+        )
+        .unwrap();
+        let keys = |entries: &[Entry]| entries.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>();
+        assert_eq!(keys(&file.entries), ["rise"]);
+        let pools: Vec<_> = file
+            .pools
+            .iter()
+            .map(|(name, table)| (name.as_str(), table.line, keys(&table.entries)))
+            .collect();
+        assert_eq!(pools, [("web", 2, vec!["image".to_owned()]), ("api", 4, vec!["replicas".to_owned()])]);
+        let routes: Vec<_> = file.routes.iter().map(|table| (table.line, keys(&table.entries))).collect();
+        assert_eq!(routes, [(6, vec!["pool".to_owned()]), (8, vec!["host".to_owned()])]);
+        for (text, expected) in [
+            ("pools = 1", "r.toml:1: pools are tables"),
+            ("[pools]\nweb = 1", "r.toml:2: a pool is a table"),
+            ("[routes]", "r.toml:1: routes are tables"),
+            ("routes = [1]", "r.toml:1: a route is a table"),
+        ] {
+            assert!(parse(text).unwrap_err()[0].starts_with(expected), "{text}: {:?}", parse(text));
+        }
     }
 
     #[test]

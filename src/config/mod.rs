@@ -4,42 +4,44 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     thread::available_parallelism,
-    time::Duration,
 };
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 
-use crate::{
-    api,
-    engine::{Kind, docker, process},
-    fleet,
-    name::{Deployment, Name},
-    policy as policies, proxy,
-    ring::SpecError,
-};
+use crate::{api, name::Deployment, proxy};
 
 mod args;
 mod client;
 mod container;
+mod discovery;
 mod file;
 mod forwarding;
 mod given;
+mod meaning;
 mod policy;
+mod pool;
 mod probe;
 mod refusal;
 mod retry;
+mod route;
+mod section;
 mod settings;
 pub mod source;
 mod spec;
 mod token;
 mod value;
 
-pub use args::{Args, ProbeKind, Protocol, UnknownPath};
+pub use args::Args;
 pub use client::ClientArgs;
+pub use discovery::DiscoveryArgs;
 pub use forwarding::ForwardingArgs;
 pub use given::GivenArgs;
+pub use meaning::{Common, Pool};
 pub use policy::PolicyArgs;
+pub use pool::{PoolArgs, ProbeKind, Protocol, UnknownPath};
 pub use retry::{RetryArgs, Statuses};
+pub use route::RouteArgs;
+pub use section::{Section, Sections};
 pub use settings::{Origin, Setting, Settings};
 pub use source::Invalid;
 pub use spec::{Preset, SpecArgs};
@@ -54,195 +56,78 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Threads that carry requests.
     pub threads: usize,
-    /// Where the desired set is kept.
+    /// Where the desired sets are kept.
     pub state_dir: PathBuf,
-    /// The engine, where one is chosen.
-    pub engine: Option<Kind>,
-    /// How the Docker engine runs replicas.
-    pub docker: docker::Config,
-    /// How the process engine does.
-    pub process: process::Config,
-    /// How the default pool is kept.
-    pub fleet: fleet::Config,
-    /// The replicas that are started elsewhere, where some are configured.
-    pub upstreams: Vec<Name>,
-    /// How replicas are asked whether they live, where that is set.
-    probe: Option<fleet::ProbeSpec>,
-    /// Who serves a request.
-    pub policy: policies::Settings,
-    /// The most requests that a replica may have in flight.
-    pub max_in_flight: usize,
-    /// How requests are carried.
+    /// Behind which prefix clients find `/rep`, `/add` and `/rm`; `None` for nowhere.
+    pub control_paths: Option<Box<str>>,
+    /// How requests are carried, whatever their pool.
     pub proxy: proxy::Config,
     /// Who may use the control API.
     pub access: api::Access,
+    /// The default pool.
+    pub default: Pool,
+    /// What pools have in common.
+    pub common: Common,
+    /// The other pools that the file has, and its routes.
+    pub sections: Sections,
 }
 
 impl Config {
-    /// What these arguments mean, or what is wrong with them.
-    pub fn of(args: Args) -> anyhow::Result<Self> {
-        let fleet = fleet_config(&args)?;
-        let engine = engine(&args, &fleet)?;
+    /// What these arguments mean, and what else the file has; or what is wrong with them.
+    pub fn of(args: Args, sections: Sections) -> anyhow::Result<Self> {
         ensure!(
             args.listen != args.admin_listen || args.listen.port() == 0,
             "--listen and --admin-listen are the same"
         );
-        let (probe, proxy) = (probe::asked(&args)?, proxy_config(&args)?);
-        if let Some(engine) = engine {
-            probe::of_engine(probe.as_ref(), engine, proxy.protocol)?;
+        let common = Common {
+            deployment: args.deployment.clone(),
+            docker_concurrency: args.docker_concurrency as usize,
+            adopt: args.adopt,
+        };
+        let mut pool = args.pool.clone();
+        if !sections.pools.is_empty() && pool.replicas.is_none() && pool.upstream.is_empty() {
+            pool.replicas = Some(0); // what is wanted stands in the tables
         }
+        let (default, control_paths) = (Pool::of("default", &pool, &common)?, control_paths(&args)?);
+        sections.check(&common).map_err(|problems| anyhow!(problems.join("\n       ")))?;
         Ok(Config {
             listen: args.listen,
             admin_listen: args.admin_listen,
             threads: args.threads.map_or_else(cores, |threads| threads as usize),
             state_dir: args.state_dir.clone().unwrap_or_else(|| default_state_dir(&args.deployment)),
-            engine,
-            docker: docker::Config {
-                needs_healthcheck: probe == Some(fleet::ProbeSpec::Image),
-                ..docker_config(&args)?
-            },
-            process: process_config(&args)?,
-            policy: args.policy.settings(),
-            max_in_flight: args.policy.most(),
-            proxy,
+            control_paths,
+            proxy: proxy_config(&args),
             access: api::Access {
                 token: args.token.token()?,
                 protect_rep: args.protect_rep,
                 hosts: args.allowed_hosts.clone(),
                 gateway: container::gateway(),
             },
-            fleet,
-            upstreams: args.upstream,
-            probe,
+            default,
+            common,
+            sections,
         })
     }
+}
 
-    /// How the instances of this engine are asked whether they live.
-    pub fn probe(&self, engine: Kind) -> anyhow::Result<fleet::ProbeSpec> {
-        probe::of_engine(self.probe.as_ref(), engine, self.proxy.protocol)
+impl Config {
+    /// All pools that are configured, the default one first.
+    pub fn pools(&self) -> impl Iterator<Item = Pool> {
+        let others = self.sections.pools.iter().filter_map(|section| section.pool(&self.common).ok());
+        std::iter::once(self.default.clone()).chain(others)
     }
 }
 
-/// The engine, where one is chosen; and whether the replicas that are configured can be its.
-fn engine(args: &Args, fleet: &fleet::Config) -> anyhow::Result<Option<Kind>> {
-    let (upstreams, room) = (&args.upstream, fleet.room());
-    let engine = if upstreams.is_empty() { args.engine } else { args.engine.or(Some(Kind::Fixed)) };
-    if let Some(engine) = engine.filter(|engine| *engine != Kind::Fixed && !upstreams.is_empty()) {
-        bail!(
-            "--upstream: the {engine} engine starts its replicas itself; leave out --engine (and RINGKEEPER_ENGINE), or the upstreams"
-        );
-    }
-    if engine == Some(Kind::Fixed) && args.replicas.is_some() {
-        bail!(
-            "--replicas: of what is started elsewhere there are as many as there are upstreams (--upstream)"
-        );
-    }
-    ensure!(upstreams.len() <= room, "--upstream: there may be {room} at most");
-    if let Some((_, twice)) = upstreams.iter().enumerate().find(|(at, name)| upstreams[..*at].contains(name))
-    {
-        bail!("--upstream {twice}: is given twice");
-    }
-    ensure!(fleet.replicas <= room, "--replicas {}: there may be {room} at most", fleet.replicas);
-    Ok(engine)
-}
-
-fn fleet_config(args: &Args) -> anyhow::Result<fleet::Config> {
-    let (interval, max_fail_count, concurrency) = match args.ring.preset {
-        Some(Preset::Assignment) => (Duration::from_secs(10), 5, Some(10)),
-        None => (Duration::from_secs(1), 3, None),
-    };
-    let heartbeat = fleet::Rules {
-        interval: args.heartbeat_interval.unwrap_or(interval),
-        timeout: args.heartbeat_timeout,
-        rise: args.rise,
-        max_fail_count: args.max_fail_count.unwrap_or(max_fail_count),
-    };
-    ensure!(!heartbeat.interval.is_zero(), "--heartbeat-interval: a time above 0");
-    ensure!(!heartbeat.timeout.is_zero(), "--heartbeat-timeout: a time above 0");
-    ensure!(!args.eject_time.is_zero(), "--eject-time: a time above 0; --eject-after 0 ejects nobody");
-    Ok(fleet::Config {
-        pool: "default".into(),
-        replicas: args.replicas.unwrap_or(3),
-        max_replicas: args.max_replicas,
-        ring: args.ring.spec().map_err(|error| anyhow!("{}: {error}", flag_of(error)))?,
-        heartbeat,
-        heartbeat_concurrency: args.heartbeat_concurrency.or(concurrency).map(|most| most as usize),
-        add_timeout: args.add_timeout,
-        drain_timeout: args.drain_timeout,
-        heal_at_once: args.heal_at_once as usize,
-        restart_pause: args.restart_pause,
-        outliers: fleet::Outliers { after: args.eject_after, time: args.eject_time },
-        victim: args.victim,
-        slow_start: args.slow_start,
-        adopt: args.adopt,
-    })
-}
-
-fn flag_of(error: SpecError) -> &'static str {
-    match error {
-        SpecError::Slots(_) => "--slots",
-        SpecError::Virtual { .. } => "--virtual",
-    }
-}
-
-fn docker_config(args: &Args) -> anyhow::Result<docker::Config> {
-    Ok(docker::Config {
-        deployment: args.deployment.clone(),
-        image: args.image.clone(),
-        port: args.port,
-        pulling: args.given.pulling()?,
-        given: args.given.given()?,
-        limits: docker::Limits {
-            drop_capabilities: !args.container_capabilities,
-            no_new_privileges: !args.container_new_privileges,
-            read_only: !args.container_writable,
-            pids: args.container_pids.0,
-            memory: args.container_memory.0,
-            cpus: args.container_cpus.0,
-        },
-        stop_timeout: args.stop_timeout,
-        concurrency: args.docker_concurrency as usize,
-        needs_healthcheck: false,
-    })
-}
-
-fn process_config(args: &Args) -> anyhow::Result<process::Config> {
-    let command = match given::split("--command", args.command.as_deref())? {
-        Some(command) => command,
-        None => vec![beside_this_binary("ringkeeper-server")?],
-    };
-    Ok(process::Config { command, env: args.given.env.clone(), stop_timeout: args.stop_timeout })
-}
-
-fn beside_this_binary(name: &str) -> anyhow::Result<String> {
-    let this = std::env::current_exe().context("cannot find this binary")?;
-    Ok(this.with_file_name(name).to_string_lossy().into_owned())
-}
-
-fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
-    let control_paths = match args.control_paths.as_str() {
-        "off" => None,
-        prefix if prefix.starts_with('/') => Some(prefix.trim_end_matches('/').into()),
+fn control_paths(args: &Args) -> anyhow::Result<Option<Box<str>>> {
+    match args.control_paths.as_str() {
+        "off" => Ok(None),
+        prefix if prefix.starts_with('/') => Ok(Some(prefix.trim_end_matches('/').into())),
         _ => bail!("--control-paths: a prefix that starts with '/', or 'off'"),
-    };
-    ensure!(
-        args.protocol == Protocol::Http1 || args.policy.max_connections.0.is_none(),
-        "--max-connections: counts connections of HTTP/1.1, of which --protocol h2c has none; use --max-in-flight"
-    );
-    Ok(proxy::Config {
-        exchange: proxy::Settings {
-            key: args.key.clone(),
-            control_paths,
-            unknown_path_is_400: args.unknown_path == UnknownPath::Assignment,
-            retry: args.retry.rules(),
-        },
-        protocol: match args.protocol {
-            Protocol::Http1 => proxy::Protocol::Http1,
-            Protocol::H2c => proxy::Protocol::H2c,
-        },
-        connect_timeout: args.connect_timeout,
-        response_timeout: args.response_timeout,
-        max_connections: args.policy.max_connections.get(),
+    }
+}
+
+fn proxy_config(args: &Args) -> proxy::Config {
+    proxy::Config {
         idle_timeout: args.idle_timeout,
         header_timeout: args.clients.header_timeout,
         body_timeout: args.clients.body_timeout,
@@ -252,9 +137,7 @@ fn proxy_config(args: &Args) -> anyhow::Result<proxy::Config> {
         forwarded: args.forwarding.forwarded,
         debug_headers: args.forwarding.debug_headers,
         max_concurrent_streams: args.clients.max_concurrent_streams,
-        drain_timeout: args.drain_timeout,
-        eject_after: args.eject_after,
-    })
+    }
 }
 
 fn cores() -> usize {
@@ -273,6 +156,7 @@ mod tests {
     use clap::{CommandFactory, FromArgMatches, Parser};
 
     use super::*;
+    use crate::{engine::Kind, name::Name};
 
     #[derive(Parser)]
     struct Settings {
@@ -282,17 +166,18 @@ mod tests {
 
     fn config(line: &[&str]) -> anyhow::Result<Config> {
         let words = std::iter::once("ringkeeper").chain(line.iter().copied());
-        Config::of(Settings::try_parse_from(words)?.args)
+        Config::of(Settings::try_parse_from(words)?.args, Sections::default())
     }
 
     #[test]
     fn the_preset_is_the_assignments_and_what_is_set_beside_it_overrides_it() {
-        let preset = config(&["--preset", "assignment"]).unwrap().fleet;
+        let preset = config(&["--preset", "assignment"]).unwrap().default.fleet;
         assert_eq!(preset.ring, crate::ring::Spec::assignment());
         assert_eq!((preset.heartbeat.interval.as_secs(), preset.heartbeat.max_fail_count), (10, 5));
         assert_eq!(preset.heartbeat_concurrency, Some(10));
         let beside = config(&["--preset", "assignment", "--slots", "1024", "--heartbeat-interval", "2s"])
             .unwrap()
+            .default
             .fleet;
         assert_eq!((beside.ring.slots, beside.heartbeat.interval.as_secs()), (1024, 2));
         assert_eq!(beside.heartbeat.max_fail_count, 5);
@@ -313,6 +198,11 @@ mod tests {
             (&["--upstream", "a:1", "--upstream", "A:1"], "--upstream A:1"),
             (&["--upstream", "http://a:1"], "without a scheme"),
             (&["--upstream", "a:1,b"], "HOST:PORT"),
+            (&["--upstream", "a:1", "--engine", "labels"], "finds its replicas by their labels"),
+            (&["--engine", "labels", "--replicas", "3"], "--replicas"),
+            (&["--upstream", "a:1", "--upstreams-env", "HOSTS"], "--upstreams-env"),
+            (&["--upstreams-env", "RINGKEEPER_NO_SUCH_VARIABLE"], "the environment has no such variable"),
+            (&["--resolver", "dns.example.org"], "--resolver"),
             (&["--heartbeat-interval", "0s"], "--heartbeat-interval"),
             (&["--heartbeat-timeout", "soon"], "--heartbeat-timeout"),
             (&["--rise", "0"], "--rise"),
@@ -323,9 +213,18 @@ mod tests {
                 &["--policy", "fair"],
                 "'fair' is not a policy; accepted are ring, bounded-ring, rendezvous, round-robin",
             ),
+            (&["--key", "body"], "'body' is no key: accepted are request_id, random, path, segment:N"),
+            (&["--key", "header:a,client/24,path"], "--key: 'path' comes after 'client/24'"),
+            (&["--key", "client/24,64"], "'64' is no key"),
+            (&["--sticky", "a b"], "--sticky"),
             (&["--bound", "0.9"], "--bound"),
             (&["--max-in-flight", "0"], "--max-in-flight"),
             (&["--max-connections", "many"], "--max-connections"),
+            (&["--queue", "5"], "--queue: nobody waits"),
+            (&["--queue", "many", "--max-in-flight", "1"], "--queue"),
+            (&["--queue", "5", "--max-in-flight", "1", "--queue-timeout", "0s"], "--queue-timeout"),
+            (&["--queue", "5", "--max-in-flight", "1", "--queue-priority", "a b"], "--queue-priority"),
+            (&["--queue-priority", "priority", "--max-in-flight", "1"], "--queue-priority"),
             (&["--control-paths", "rep"], "--control-paths"),
             (&["--command", "'open"], "--command"),
             (&["--command", ""], "--command"),
@@ -353,14 +252,14 @@ mod tests {
     #[test]
     fn upstreams_may_be_repeated_or_listed_and_make_the_engine_fixed() {
         let config = config(&["--upstream", "a:1,[0::1]:2", "--upstream", "10.0.0.5:3"]).unwrap();
-        let names: Vec<&str> = config.upstreams.iter().map(Name::as_str).collect();
-        assert_eq!((config.engine, names), (Some(Kind::Fixed), vec!["a:1", "[::1]:2", "10.0.0.5:3"]));
+        let names: Vec<&str> = config.default.upstreams.iter().map(Name::as_str).collect();
+        assert_eq!((config.default.engine, names), (Some(Kind::Fixed), vec!["a:1", "[::1]:2", "10.0.0.5:3"]));
     }
 
     #[test]
     fn the_file_may_have_a_list_where_a_setting_takes_several() {
         let of = |text: &str| -> Result<Vec<String>, Vec<String>> {
-            Ok(read(text)?.upstream.iter().map(Name::to_string).collect())
+            Ok(read(text)?.pool.upstream.iter().map(Name::to_string).collect())
         };
         assert_eq!(of(r#"upstream = ["a:1", "b:2"]"#).unwrap(), ["a:1", "b:2"]);
         assert_eq!(of(r#"upstream = "a:1,b:2""#).unwrap(), ["a:1", "b:2"]);
@@ -442,12 +341,33 @@ mod tests {
             "[env]\nA = \"1\"\nB = \"x, y\"",
             "env = \"A=1 'B=x, y'\"",
         ] {
-            let env = read(text).unwrap().given.env;
+            let env = read(text).unwrap().pool.given.env;
             let pairs: Vec<_> = env.iter().map(|v| (v.name.as_str(), v.value.as_str())).collect();
             assert_eq!(pairs, [("A", "1"), ("B", "x, y")], "{text}");
         }
         let problems = read("env = [\n \"A=1\",\n \"B\",\n]").unwrap_err();
         assert_eq!(problems, ["ringkeeper.toml:3: env = \"B\": a variable is NAME=VALUE"]);
+    }
+
+    #[test]
+    fn keys_are_one_or_several_in_order() {
+        for (text, keys) in [
+            ("key = \"header:X-User,cookie:sid,client/24/64\"", "header:x-user cookie:sid client/24/64"),
+            ("key = [\"json:user.id\", \"random\"]", "json:user.id random"),
+            ("key = \"path\"", "path"),
+            ("", "request_id"),
+        ] {
+            let read: Vec<String> = read(text).unwrap().pool.key.iter().map(ToString::to_string).collect();
+            assert_eq!(read.join(" "), keys, "{text}");
+        }
+        let problems = read("key = [\n\"host\",\n\"segment:0\"]").unwrap_err();
+        let why = "the segments of a path are counted from 1, as in segment:2";
+        assert_eq!(
+            problems,
+            [format!("ringkeeper.toml:3: key = \"segment:0\": 'segment:0' is no key: {why}")]
+        );
+        let none = Config::of(read("key = []").unwrap(), Sections::default()).unwrap_err().to_string();
+        assert_eq!(none, "--key: at least one source is needed, such as 'random'");
     }
 
     #[test]

@@ -1,7 +1,16 @@
 //! The settings of who serves a request.
 
-use super::value::Most;
-use crate::policy::{Bound, Kind, Settings};
+use std::time::Duration;
+
+use anyhow::ensure;
+use http::HeaderName;
+
+use super::{args::duration, value::Most};
+use crate::{
+    policy::{Bound, Kind, Settings},
+    proxy::Sticky,
+    table::queue,
+};
 
 /// The flags of a pool's policy, and of how much a replica may have.
 #[derive(clap::Args, Clone, Debug)]
@@ -13,6 +22,10 @@ pub struct PolicyArgs {
     /// With bounded-ring: how many times its share of the requests in flight a replica may have
     #[arg(long, value_name = "TIMES", default_value = "1.25")]
     pub bound: Bound,
+    /// Have clients stay with the replica that served them, by a cookie of this name; whoever has none goes where the policy
+    /// says [default: nobody stays]
+    #[arg(long, value_name = "COOKIE")]
+    pub sticky: Option<Sticky>,
     /// The most requests that a replica may have in flight, or 'none' for no limit; others are asked in its place
     #[arg(long, value_name = "N|none", default_value = "none")]
     pub max_in_flight: Most,
@@ -20,6 +33,17 @@ pub struct PolicyArgs {
     /// no more requests in flight than that either
     #[arg(long, value_name = "N|none", default_value = "none")]
     pub max_connections: Most,
+    /// The most requests that may wait where every replica has as many in flight as it may have; 0 for none. Clients have
+    /// their turns one after the other
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub queue: usize,
+    /// How long a request may wait there, which is no part of --response-timeout
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub queue_timeout: Duration,
+    /// The header field that says how urgent a request is that waits there: from 0, as without one, to 9; the higher go first
+    /// [default: all are alike]
+    #[arg(long, value_name = "NAME")]
+    pub queue_priority: Option<HeaderName>,
 }
 
 impl PolicyArgs {
@@ -31,5 +55,20 @@ impl PolicyArgs {
     /// The most requests that a replica may have in flight: each needs a connection.
     pub fn most(&self) -> usize {
         self.max_in_flight.get().min(self.max_connections.get())
+    }
+
+    /// Where requests wait when all replicas have that many, where they may.
+    pub fn queue(&self) -> anyhow::Result<Option<queue::Settings>> {
+        ensure!(!self.queue_timeout.is_zero(), "--queue-timeout: a time above 0; --queue 0 lets nobody wait");
+        ensure!(
+            self.queue == 0 || self.most() < usize::MAX,
+            "--queue: nobody waits where a replica may have any number of requests in flight; set --max-in-flight too"
+        );
+        ensure!(
+            self.queue > 0 || self.queue_priority.is_none(),
+            "--queue-priority: is of requests that wait, and none does; set --queue too"
+        );
+        let settings = queue::Settings { most: self.queue, timeout: self.queue_timeout };
+        Ok((self.queue > 0).then_some(settings))
     }
 }

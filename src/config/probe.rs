@@ -2,12 +2,12 @@
 
 use anyhow::{bail, ensure};
 
-use super::args::{Args, ProbeKind};
+use super::pool::{PoolArgs, ProbeKind};
 use crate::{engine::Kind, fleet::ProbeSpec, proxy::Protocol};
 
 /// What these settings mean; `None` where none of them is set. One that the kind has no use for is refused: it would be
 /// thought to do something.
-pub(super) fn asked(args: &Args) -> anyhow::Result<Option<ProbeSpec>> {
+pub(super) fn asked(args: &PoolArgs) -> anyhow::Result<Option<ProbeSpec>> {
     if args.probe.is_none() && args.heartbeat_path.is_none() && args.probe_service.is_none() {
         return Ok(None);
     }

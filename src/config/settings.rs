@@ -60,6 +60,7 @@ impl Settings {
     /// The same with what is meant where nothing is set, and without what is secret: for people to read.
     pub fn explained(mut self, config: &Config) -> Self {
         let preset = self.get("preset").is_some_and(|preset| !preset.values.is_empty());
+        self.0.extend(config.sections.settings());
         for setting in &mut self.0 {
             if setting.values.is_empty() && setting.origin == Origin::Default {
                 setting.values.extend(meant(&setting.name, config));
@@ -87,7 +88,7 @@ impl Settings {
 
 /// What it means that a setting is not set; none where it means nothing but that.
 fn meant(name: &str, config: &Config) -> Option<String> {
-    let (ring, heartbeat) = (&config.fleet.ring, &config.fleet.heartbeat);
+    let (ring, heartbeat) = (&config.default.fleet.ring, &config.default.fleet.heartbeat);
     Some(match name {
         "slots" => ring.slots.to_string(),
         "virtual" => ring.placement.to_string(),
@@ -95,14 +96,14 @@ fn meant(name: &str, config: &Config) -> Option<String> {
         "hash" => ring.hash.to_string(),
         "probing" => ring.probing.to_string(),
         "heartbeat_interval" => humantime::format_duration(heartbeat.interval).to_string(),
-        "heartbeat_concurrency" => match config.fleet.heartbeat_concurrency {
+        "heartbeat_concurrency" => match config.default.fleet.heartbeat_concurrency {
             Some(most) => most.to_string(),
             None => "one for each replica".to_owned(),
         },
         "max_fail_count" => heartbeat.max_fail_count.to_string(),
         "state_dir" => config.state_dir.display().to_string(),
         "threads" => config.threads.to_string(),
-        "command" => shlex::try_join(config.process.command.iter().map(String::as_str)).ok()?,
+        "command" => shlex::try_join(config.default.process.command.iter().map(String::as_str)).ok()?,
         "port" => "the one that the image exposes, or 5000".to_owned(),
         "engine" => "docker if one answers at the first start, else process".to_owned(),
         _ => return None,
@@ -111,7 +112,7 @@ fn meant(name: &str, config: &Config) -> Option<String> {
 
 fn mask(setting: &mut Setting) {
     for value in &mut setting.values {
-        match setting.name.as_str() {
+        match setting.name.rsplit('.').next().unwrap_or_default() {
             "admin_token" => *value = "***".to_owned(),
             "env" => *value = format!("{}=***", value.split('=').next().unwrap_or_default()),
             _ => {}

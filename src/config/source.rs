@@ -12,6 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
 use super::{
     file::{Entry, File, Shape},
     refusal,
+    section::Sections,
     settings::{Origin, Setting, Settings},
 };
 
@@ -25,6 +26,8 @@ pub struct Settled {
     pub matches: ArgMatches,
     /// The same, setting by setting; none for a command that has none.
     pub settings: Settings,
+    /// What the file has beside them.
+    pub sections: Sections,
 }
 
 /// Settings that cannot be used.
@@ -53,7 +56,8 @@ pub fn parse(command: Command, line: &[OsString]) -> Result<Settled, Invalid> {
     let name = typed.subcommand_name().map(str::to_owned);
     let used = name.as_ref().and_then(|name| command.find_subcommand(name)).unwrap_or(&command);
     if !takes_settings(used) {
-        return Ok(Settled { matches: typed, settings: Settings::default() });
+        let (settings, sections) = (Settings::default(), Sections::default());
+        return Ok(Settled { matches: typed, settings, sections });
     }
     let flags = typed.subcommand().map_or(&typed, |(_, flags)| flags);
     let heard = read(&command, flags).and_then(|file| Ok((said(used, flags, file.as_ref())?, file)));
@@ -68,8 +72,8 @@ pub fn parse(command: Command, line: &[OsString]) -> Result<Settled, Invalid> {
     };
     let matches = layered.get_matches_from(line);
     let mut settings = settings(used, &said, matches.subcommand().map_or(&matches, |(_, matches)| matches));
-    settings.read_from(file.map(|file| file.path));
-    Ok(Settled { matches, settings })
+    settings.read_from(file.as_ref().map(|file| file.path.clone()));
+    Ok(Settled { matches, settings, sections: file.map(Sections::of).unwrap_or_default() })
 }
 
 /// The name of a setting in the file: the flag's, with underscores.
@@ -152,6 +156,15 @@ pub(super) fn said<'a>(
         }
     }
     if problems.is_empty() { Ok(strongest(used, flags, said)) } else { Err(problems) }
+}
+
+/// What the file alone says, each value tried; or all that is wrong in it.
+pub(super) fn by_file<'a>(used: &'a Command, file: &File) -> Result<Vec<Said<'a>>, Vec<String>> {
+    let entries = used.get_arguments().filter_map(|arg| Some((arg, file.get(&key(arg)?)?)));
+    let read = entries.map(|(arg, entry)| of_file(used, arg, file, entry));
+    let (said, problems): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
+    let problems: Vec<String> = problems.into_iter().filter_map(Result::err).flatten().collect();
+    if problems.is_empty() { Ok(said.into_iter().flatten().collect()) } else { Err(problems) }
 }
 
 /// Of what is said of each setting, or of settings that exclude each other, what has the strongest origin.

@@ -7,6 +7,7 @@ use futures_util::{future::BoxFuture, stream::BoxStream};
 
 use crate::name::{InstanceId, Name, Number, Owner};
 
+pub mod dns;
 pub mod docker;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -44,10 +45,15 @@ pub type Logs = BoxStream<'static, Result<Bytes, EngineError>>;
 ///   with others or not at all. What the engine has learnt of between two calls is not lost to the second.
 /// - Nothing that is not of the deployment is ever touched.
 ///
-/// An engine that does not own its instances ([`Kind::owns_instances`]) runs nothing: the name of an instance is the
-/// address of something that somebody else runs. `start` and `stop` enter and strike out, in the engine's memory alone;
-/// what is entered is listed as running at its address, whether or not anything listens there, and never as ended. Two
-/// instances of one name have one address.
+/// An engine that does not own its instances ([`Kind::owns_instances`]) finds them: somebody else runs them, and they
+/// come and go by themselves. Its list says who the members of the pool are, each as [`Found`]:
+///
+/// - An instance has the same id for as long as it is the same, also for the next balancer.
+/// - Several may have one name; owner and number are the fleet's to give.
+/// - One that is not listed is a member no more. What cannot be looked up at present stays as it was last known, and
+///   [`troubles`](Engine::troubles) says so.
+/// - `start` makes one run again that is listed as ended, or is not well, where it may ([`Found::heals`]); `release` and
+///   `stop` do nothing, and `clear` has nothing to remove.
 pub trait Engine: Send + Sync + 'static {
     /// Which engine this is.
     fn kind(&self) -> Kind;
@@ -77,6 +83,17 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Removes what the engine itself made for the deployment beside the instances, such as a network.
     fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>>;
+
+    /// Has instances be looked for at these sources from now on and nowhere else; `before` are those that were members
+    /// when the fleet last heard of them. Of an engine that is told where to find them. Call in a runtime.
+    fn seek(&self, sources: &[Name], before: &[(Name, InstanceId)]) {
+        let _nowhere = (sources, before);
+    }
+
+    /// What kept instances from being found at the last look.
+    fn troubles(&self) -> Vec<Trouble> {
+        Vec::new()
+    }
 }
 
 /// The engines there are.
@@ -88,6 +105,8 @@ pub enum Kind {
     Process,
     /// Addresses of what is run elsewhere.
     Fixed,
+    /// Containers that somebody else starts, with labels that say which pool they join.
+    Labels,
 }
 
 /// What is to be started.
@@ -124,6 +143,53 @@ pub struct Instance {
     pub holds_name: bool,
     /// What its image's HEALTHCHECK says, where it has one and runs. Of one that the engine has frozen: `Unhealthy`.
     pub checked: Option<Checked>,
+    /// What is known of one that the engine found; none of one that was launched.
+    pub found: Option<Found>,
+}
+
+/// What is known of an instance that somebody else runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it was found: a name that was sought, or its own.
+    pub source: Name,
+    /// Its share, in comparison with the others: 1 to 100.
+    pub weight: u8,
+    /// Whether it is to be restarted where it is dead.
+    pub heals: bool,
+    /// The hosts that it serves, where it says so.
+    pub host: Option<Box<str>>,
+    /// The paths that it serves, where it says so.
+    pub path: Option<Box<str>>,
+}
+
+/// What keeps instances from being found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Where they are looked for.
+    pub source: Name,
+    /// What is wrong.
+    pub why: String,
+    /// Whether some are known of before.
+    pub known: bool,
+}
+
+impl Launch {
+    /// What the engine calls the instance.
+    pub fn goes_by(&self) -> String {
+        goes_by(&self.pool, &self.name)
+    }
+}
+
+impl Instance {
+    /// What the engine calls it, unless it leaves.
+    pub fn goes_by(&self) -> String {
+        goes_by(&self.pool, &self.name)
+    }
+}
+
+/// Those of the default pool go by their names; those of others have the pool's before it, so that two pools can have one name.
+fn goes_by(pool: &str, name: &Name) -> String {
+    if pool == "default" { name.to_string() } else { format!("{pool}-{name}") }
 }
 
 /// What the HEALTHCHECK of an image says of an instance.
@@ -237,14 +303,6 @@ pub enum EngineError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The host of an address is not known.
-    #[error("the host of '{name}' cannot be looked up: {why}")]
-    Unresolved {
-        /// The address.
-        name: Name,
-        /// What was seen of it.
-        why: String,
-    },
     /// The engine said no.
     #[error("the {kind} engine refused to {attempt}: {why}")]
     Refused {
@@ -276,6 +334,7 @@ impl Instance {
             state,
             holds_name: true,
             checked: None,
+            found: None,
         }
     }
 
@@ -291,12 +350,12 @@ impl Instance {
 impl Kind {
     /// Whether it makes its instances run, so that a dead one can be replaced. Of others only the address is known.
     pub const fn owns_instances(self) -> bool {
-        !matches!(self, Kind::Fixed)
+        !matches!(self, Kind::Fixed | Kind::Labels)
     }
 
     /// Whether its instances are of images.
     pub const fn has_images(self) -> bool {
-        matches!(self, Kind::Docker)
+        matches!(self, Kind::Docker | Kind::Labels)
     }
 
     /// The word for it in flags and stored state.
@@ -305,6 +364,7 @@ impl Kind {
             Kind::Docker => "docker",
             Kind::Process => "process",
             Kind::Fixed => "fixed",
+            Kind::Labels => "labels",
         }
     }
 }
@@ -319,9 +379,9 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Kind::Docker, Kind::Process, Kind::Fixed]
+        [Kind::Docker, Kind::Process, Kind::Fixed, Kind::Labels]
             .into_iter()
             .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| "an engine is 'docker', 'process' or 'fixed'".to_owned())
+            .ok_or_else(|| "an engine is 'docker', 'process', 'fixed' or 'labels'".to_owned())
     }
 }

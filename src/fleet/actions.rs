@@ -20,11 +20,15 @@ impl Fleet {
         self.lists.wanted = true;
         match (action, result) {
             (_, Ok(())) => {}
-            (_, Err(error)) if error.is_outage() => tracing::warn!(%error, "an action will be tried again"),
+            (action, Err(error)) if error.is_outage() => {
+                tracing::warn!(%error, "an action will be tried again");
+                self.mend_again(action.instance());
+            }
             // one that left meanwhile; its number may be another's by now
             (Action::Start(launch), Err(_)) if !self.desired.has_instance(&launch.instance) => {}
             (Action::Start(launch), Err(error)) => {
                 self.refused(launch, error.to_string());
+                self.mend_again(&launch.instance);
             }
             (_, Err(error)) => {
                 tracing::warn!(%error, "an action will be tried again");
@@ -36,8 +40,8 @@ impl Fleet {
 
     /// Does what the plan says.
     pub(super) fn act(&mut self, now: Instant) {
-        if self.outage.is_some() {
-            return;
+        if self.outage.is_some() || !self.engine.kind().owns_instances() {
+            return; // what somebody else runs is not ours to stop
         }
         let leaving = self.leaving.iter().map(|(instance, departure)| {
             let in_flight = self.replicas.get(instance).map_or(0, |replica| replica.in_flight());

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Call, CallError, ChangeError, Desired, FleetError, Reply, StoreError, Stored,
+    Call, CallError, ChangeError, Configured, Desired, FleetError, Reply, StoreError, Stored,
     clock::{milliseconds, now},
     reconcile::Fleet,
     victim::Victim,
@@ -24,6 +24,9 @@ pub(super) enum Waiting {
     /// Answered when these are ready, refused or late. They were added, and are taken out again where they are refused;
     /// but for one that was `restarted`.
     Begun { names: Vec<Name>, restarted: Option<Name>, deadline: Instant, reply: Reply },
+    /// Answered when those are ready that are found at these sources, or when they cannot be looked up: then they are taken
+    /// out again.
+    Sought { sources: Vec<Name>, deadline: Instant, reply: Reply },
     /// Answered at the end of the pass that publishes the change.
     Published { reply: Reply },
     /// Answered when nothing is left.
@@ -42,7 +45,7 @@ enum Progress {
 impl Waiting {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
-            Waiting::Begun { deadline, .. } => Some(*deadline),
+            Waiting::Begun { deadline, .. } | Waiting::Sought { deadline, .. } => Some(*deadline),
             Waiting::Published { .. } | Waiting::Down { .. } | Waiting::Ended => None,
         }
     }
@@ -69,9 +72,17 @@ impl Fleet {
             | Call::Weigh(_, _, reply)
             | Call::Drain { reply, .. }
             | Call::Restart(_, reply)
+            | Call::Configure(_, reply)
                 if going_down =>
             {
                 answer(reply, Err(CallError::Stopping))
+            }
+            Call::Add(count, names, reply) if !self.engine.kind().owns_instances() => {
+                let deadline = now() + self.config.add_timeout;
+                match self.add_sources(count, &names).await {
+                    Ok(sources) => self.waiting.push(Waiting::Sought { sources, deadline, reply }),
+                    Err(error) => answer(reply, Err(error)),
+                }
             }
             Call::Add(count, names, reply) => {
                 let added = self.add(count, &names).await;
@@ -99,8 +110,13 @@ impl Fleet {
                 self.wait(restarted.map(|name| vec![name]), name, reply);
             }
             Call::Logs { name, tail, follow, reply } => self.fetch_logs(&name, tail, follow, reply),
+            Call::Configure(change, reply) => {
+                let done = self.configure(*change).await;
+                self.wait(done.map(|()| Vec::new()), None, reply);
+            }
             Call::Down(reply) => {
                 self.take_out(|_| true);
+                self.desired.sources.clear();
                 self.waiting.push(Waiting::Down { reply });
             }
         }
@@ -168,7 +184,7 @@ impl Fleet {
     }
 
     /// Goes over to a set with newcomers, and tells of them.
-    fn welcome(&mut self, desired: Desired) {
+    pub(super) fn welcome(&mut self, desired: Desired) {
         let before = std::mem::replace(&mut self.desired, desired);
         for want in self.desired.wants().iter().filter(|want| before.get(&want.name).is_none()) {
             self.report(&want.instance, What::Added);
@@ -176,14 +192,19 @@ impl Fleet {
     }
 
     async fn scale(&mut self, count: usize) -> Result<Vec<Name>, CallError> {
-        let (there, room) = (self.desired.wants().len(), self.config.room_beside(&self.desired));
+        let owns_instances = self.engine.kind().owns_instances();
+        let there = if owns_instances { self.desired.wants().len() } else { self.desired.sources().len() };
+        let room = self.config.room_beside(&self.desired);
+        if self.desired.configured == Configured::Labels {
+            return Err(ChangeError::ByLabels.into());
+        }
         if count <= there {
             return self.remove(there - count, &[]).await.map(|()| Vec::new());
         }
         if count > there + room {
             return Err(ChangeError::NoRoom { asked: count - there, room }.into());
         }
-        if !self.engine.kind().owns_instances() {
+        if !owns_instances {
             return Err(ChangeError::NeedsAddresses { asked: count - there, given: 0 }.into());
         }
         let mut desired = self.desired.clone();
@@ -195,6 +216,9 @@ impl Fleet {
     }
 
     async fn remove(&mut self, count: usize, names: &[String]) -> Result<(), CallError> {
+        if !self.engine.kind().owns_instances() {
+            return self.remove_sources(count, names).await;
+        }
         let mut desired = self.desired.clone();
         let order = self.order_of_leaving();
         let gone = desired.remove(count, names, &order)?;
@@ -204,7 +228,7 @@ impl Fleet {
     }
 
     /// Who leaves before whom, where nobody is named.
-    fn order_of_leaving(&mut self) -> Vec<Name> {
+    pub(super) fn order_of_leaving(&mut self) -> Vec<Name> {
         let (victim, ring) = (self.config.victim, self.table.ring());
         let mut owned: BTreeMap<Number, usize> = BTreeMap::new();
         if victim == Victim::LeastMoved {
@@ -217,7 +241,7 @@ impl Fleet {
     }
 
     /// Lets those leave whose name `leaves` says.
-    fn take_out(&mut self, leaves: impl Fn(&Name) -> bool) {
+    pub(super) fn take_out(&mut self, leaves: impl Fn(&Name) -> bool) {
         for want in self.desired.wants().iter().filter(|want| leaves(&want.name)) {
             self.report(&want.instance, What::Removed);
         }
@@ -241,6 +265,9 @@ impl Fleet {
             match waiting {
                 Waiting::Begun { names, restarted, deadline, reply } => {
                     self.settle_beginning(names, restarted, deadline, reply, now).await
+                }
+                Waiting::Sought { sources, deadline, reply } => {
+                    self.settle_search(sources, deadline, reply).await
                 }
                 Waiting::Published { reply } => answer(reply, Ok(self.view.borrow().clone())),
                 Waiting::Down { reply } => self.settle_down(reply).await,
@@ -293,7 +320,7 @@ impl Fleet {
         if pending.is_empty() { Progress::Ready } else { Progress::Pending(pending) }
     }
 
-    /// Ends when the engine has nothing of this owner any more; then what else it made is removed, and the store.
+    /// Ends when the engine has nothing of this pool any more; then the store is cleared.
     async fn settle_down(&mut self, reply: Reply) {
         let left = |pool: &str, fleet: &Fleet| {
             fleet.observed.iter().any(|seen| seen.owner == fleet.desired.owner && *seen.pool == *pool)
@@ -302,9 +329,8 @@ impl Fleet {
             self.waiting.push(Waiting::Down { reply });
             return;
         }
-        let cleared = self.engine.clear().await.map_err(|error| CallError::Left(error.to_string()));
         let forgotten = self.store.clear().map_err(|error| CallError::Left(error.to_string()));
-        answer(reply, cleared.and(forgotten).map(|()| self.view.borrow().clone()));
+        answer(reply, forgotten.map(|()| self.view.borrow().clone()));
         self.waiting.push(Waiting::Ended);
     }
 }

@@ -12,7 +12,7 @@ use super::{
     pause::Pause,
     reconcile::{Done, Fleet},
 };
-use crate::{event::What, name::Name, ring::Weight};
+use crate::{engine::Kind, event::What, name::Name, ring::Weight};
 
 impl Fleet {
     pub(super) async fn weigh(&mut self, name: &str, weight: Weight) -> Result<(), CallError> {
@@ -66,6 +66,9 @@ impl Fleet {
     /// Answers with what a replica wrote, as soon as the engine has it.
     pub(super) fn fetch_logs(&mut self, name: &str, tail: usize, follow: bool, reply: Reply<Logs>) {
         let instance = match self.desired.known(name) {
+            Ok(want) if self.engine.kind() == Kind::Fixed => {
+                return answer(reply, Err(ChangeError::Unheard(want.name.clone()).into()));
+            }
             Ok(want) => want.instance.clone(),
             Err(error) => return answer(reply, Err(error.into())),
         };

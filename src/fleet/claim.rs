@@ -39,7 +39,8 @@ pub fn claim(
     instances: &[Instance],
     adopt: bool,
 ) -> Result<Desired, ClaimError> {
-    let of_pool = || instances.iter().filter(|instance| *instance.pool == *pool);
+    // what was found is nobody's
+    let of_pool = || instances.iter().filter(|instance| *instance.pool == *pool && instance.found.is_none());
     let owners: BTreeSet<&Owner> = of_pool().map(|instance| &instance.owner).collect();
     let others: Vec<&Owner> = owners.iter().copied().filter(|owner| **owner != desired.owner).collect();
     match others[..] {
@@ -76,6 +77,7 @@ fn rebuild<'a>(
                 number: instance.number,
                 instance: instance.id.clone(),
                 weight: Weight::ONE,
+                told: Weight::ONE,
                 joined: true,
                 up: instance.state != State::Created,
                 drained: false,
@@ -102,6 +104,7 @@ mod tests {
             state: State::Running(None),
             holds_name,
             checked: None,
+            found: None,
         }
     }
 

@@ -14,7 +14,20 @@ pub struct Desired {
     pub owner: Owner,
     /// What was configured when the set was last made to follow the configuration.
     pub configured: Configured,
-    wants: Vec<Want>,
+    pub(super) wants: Vec<Want>,
+    /// Where those are looked for that somebody else starts, where they are looked for by name.
+    pub(super) sources: Vec<Name>,
+    /// The numbers of those that went by themselves and may come back, those that went last at the end.
+    pub(super) departed: Vec<Departed>,
+}
+
+/// One that went by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departed {
+    /// Its name.
+    pub name: Name,
+    /// Its number on the ring.
+    pub number: Number,
 }
 
 /// Which replicas a configuration asks for.
@@ -22,8 +35,10 @@ pub struct Desired {
 pub enum Configured {
     /// So many, named and started by the balancer.
     Count(usize),
-    /// Those at these addresses, which are their names and which somebody else starts.
+    /// Those that are found at these sources and that somebody else starts.
     Addresses(Vec<Name>),
+    /// Those that say so themselves and that somebody else starts.
+    Labels,
 }
 
 /// One replica that is to be.
@@ -37,6 +52,8 @@ pub struct Want {
     pub instance: InstanceId,
     /// Its share of the ring.
     pub weight: Weight,
+    /// The share that the engine last told of, where that finds its instances: a change of it is followed.
+    pub told: Weight,
     /// Whether any instance of it was ever ready: it is on the ring from then on.
     pub joined: bool,
     /// Whether this instance was ever ready.
@@ -101,9 +118,25 @@ pub enum ChangeError {
         /// What it can be.
         most: usize,
     },
+    /// Found by a source that finds others too.
+    #[error("Cannot remove '{name}' alone: it is found by '{source_name}', so remove that, or drain it")]
+    FoundBy {
+        /// Who was to go.
+        name: Name,
+        /// Where it is found.
+        source_name: Name,
+    },
+    /// Whoever joins says so itself.
+    #[error(
+        "Cannot add or remove replicas: containers join this pool by their labels and leave it as they end; start or stop those"
+    )]
+    ByLabels,
     /// Not ours to restart.
     #[error("Cannot restart '{0}': it is started elsewhere, so it is restarted there; drain it before")]
     Elsewhere(Name),
+    /// Not ours to read.
+    #[error("Cannot read the logs of '{0}': it is started elsewhere, so they are read there")]
+    Unheard(Name),
     /// Not there.
     #[error("There is no replica named '{0}'")]
     Unknown(String),
@@ -115,7 +148,7 @@ pub enum ChangeError {
 impl Desired {
     /// A set of `count` fresh replicas, `Server-1` to `Server-{count}`.
     pub fn fresh(owner: Owner, count: usize, rng: &mut impl Rng) -> Self {
-        let mut desired = Desired { owner, configured: Configured::Count(count), wants: Vec::new() };
+        let mut desired = Desired::from_wants(owner, Configured::Count(count), Vec::new());
         for _ in 0..count {
             let number = desired.free_number();
             let numbered = format!("Server-{number}").parse().expect("a word and a number are a name");
@@ -124,16 +157,9 @@ impl Desired {
         desired
     }
 
-    /// A set of the replicas at these addresses.
-    pub fn of_addresses(owner: Owner, addresses: &[Name], rng: &mut impl Rng) -> Self {
-        let mut desired = Desired { owner, configured: Configured::Addresses(vec![]), wants: Vec::new() };
-        desired.follow(addresses, rng);
-        desired
-    }
-
     /// A set of just these replicas.
     pub fn from_wants(owner: Owner, configured: Configured, wants: Vec<Want>) -> Self {
-        Desired { owner, configured, wants }
+        Desired { owner, configured, wants, sources: Vec::new(), departed: Vec::new() }
     }
 
     /// The replicas in the order of their joining.
@@ -162,9 +188,8 @@ impl Desired {
         self.wants.iter().map(|want| usize::from(want.weight.get())).sum()
     }
 
-    /// Adds `count` replicas, the first ones named, the others with drawn names; all of them or none. Those that somebody
-    /// else starts are all named, by their addresses. `room` is how many more there may be, `clock_ms` the clock's
-    /// milliseconds, which drawn names end with. Returns the names.
+    /// Adds `count` replicas, the first ones named, the others with drawn names; all of them or none. `room` is how many
+    /// more there may be, `clock_ms` the clock's milliseconds, which drawn names end with. Returns the names.
     pub fn add(
         &mut self,
         count: usize,
@@ -175,10 +200,6 @@ impl Desired {
     ) -> Result<Vec<Name>, ChangeError> {
         if names.len() > count {
             return Err(ChangeError::TooManyToAdd);
-        }
-        let addresses = matches!(self.configured, Configured::Addresses(_));
-        if addresses && names.len() < count {
-            return Err(ChangeError::NeedsAddresses { asked: count, given: names.len() });
         }
         let parse =
             |name: &String| self.parse(name).map_err(|why| ChangeError::Invalid { name: name.clone(), why });
@@ -266,26 +287,6 @@ impl Desired {
         }
     }
 
-    /// Follows a changed list of addresses: those that it has no more leave, those that are not there join. What was added
-    /// by a call stays; what was removed by one stays away until the list changes, of which order is no part.
-    pub fn follow(&mut self, addresses: &[Name], rng: &mut impl Rng) {
-        let old = match &self.configured {
-            Configured::Addresses(old) => old.clone(),
-            Configured::Count(_) => Vec::new(),
-        };
-        let gone: Vec<&Name> = old.iter().filter(|name| !addresses.contains(name)).collect();
-        if gone.is_empty() && addresses.iter().all(|name| old.contains(name)) {
-            return;
-        }
-        self.wants.retain(|want| !gone.contains(&&want.name));
-        for name in addresses {
-            if self.get(name).is_none() {
-                self.push(name.clone(), self.free_number(), rng);
-            }
-        }
-        self.configured = Configured::Addresses(addresses.to_vec());
-    }
-
     /// Takes out those that `leaves` says, and returns them.
     pub fn take(&mut self, leaves: impl Fn(&Want) -> bool) -> Vec<Want> {
         self.wants.extract_if(.., |want| leaves(want)).collect()
@@ -308,21 +309,34 @@ impl Desired {
         })
     }
 
+    /// Notes that the instance is down and will be started again.
+    pub fn mark_down(&mut self, instance: &InstanceId) -> Option<&Want> {
+        let want = self.wants.iter_mut().find(|want| want.instance == *instance)?;
+        want.up = false;
+        Some(want)
+    }
+
     /// The name that a text is to this set.
     fn parse(&self, text: &str) -> Result<Name, NameError> {
         match self.configured {
             Configured::Count(_) => text.parse(),
-            Configured::Addresses(_) => Name::of_address(text),
+            Configured::Addresses(_) => Name::of_source(text).or_else(|_| Name::of_found(text)),
+            Configured::Labels => Name::of_found(text),
         }
     }
 
     fn push(&mut self, name: Name, number: Number, rng: &mut impl Rng) {
         let instance = InstanceId::from_bits(rng.random());
+        self.push_instance(name, number, instance);
+    }
+
+    pub(super) fn push_instance(&mut self, name: Name, number: Number, instance: InstanceId) {
         self.wants.push(Want {
             name,
             number,
             instance,
             weight: Weight::ONE,
+            told: Weight::ONE,
             joined: false,
             up: false,
             drained: false,
@@ -350,7 +364,7 @@ impl Desired {
     }
 }
 
-fn refuse_twice(names: &[Name]) -> Result<(), ChangeError> {
+pub(super) fn refuse_twice(names: &[Name]) -> Result<(), ChangeError> {
     match names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
         Some((_, twice)) => Err(ChangeError::Twice(twice.clone())),
         None => Ok(()),
@@ -489,49 +503,5 @@ mod tests {
         assert_eq!(shown(&desired), [("Server-1".into(), 1), ("Server-2".into(), 2)]);
         desired.reconfigure(3, 0, &mut rng);
         assert_eq!(shown(&desired)[2], ("Server-3".into(), 3));
-    }
-
-    fn addresses(addresses: &[&str]) -> Vec<Name> {
-        addresses.iter().map(|address| Name::of_address(address).unwrap()).collect()
-    }
-
-    fn called(desired: &Desired) -> Vec<&str> {
-        desired.wants().iter().map(|want| want.name.as_str()).collect()
-    }
-
-    #[test]
-    fn replicas_of_somebody_else_are_added_and_removed_by_their_addresses_alone() {
-        let mut rng = StdRng::seed_from_u64(1);
-        let mut desired =
-            Desired::of_addresses(Owner::from_bits(1), &addresses(&["a:1", "[::1]:2"]), &mut rng);
-        let before = desired.clone();
-        let needs = ChangeError::NeedsAddresses { asked: 2, given: 1 };
-        assert_eq!(desired.add(2, &names(&["b:1"]), 9, 0, &mut rng), Err(needs));
-        assert_eq!(desired.add(1, &names(&["b:1", "c:1"]), 9, 0, &mut rng), Err(ChangeError::TooManyToAdd));
-        let invalid = ChangeError::Invalid { name: "S4".into(), why: NameError::NoPort };
-        assert_eq!(desired.add(1, &names(&["S4"]), 9, 0, &mut rng), Err(invalid));
-        let exists = desired.add(1, &names(&["[0::1]:2"]), 9, 0, &mut rng).unwrap_err();
-        assert!(matches!(exists, ChangeError::Exists(name) if name.as_str() == "[::1]:2"));
-        assert_eq!(desired, before);
-        desired.add(1, &names(&["b:1"]), 9, 0, &mut rng).unwrap();
-        desired.remove(1, &names(&["[::1]:2"]), &[]).unwrap();
-        assert_eq!(called(&desired), ["a:1", "b:1"]);
-    }
-
-    #[test]
-    fn the_stored_set_follows_a_changed_list_and_keeps_what_was_added_by_a_call() {
-        let mut rng = StdRng::seed_from_u64(1);
-        let mut desired =
-            Desired::of_addresses(Owner::from_bits(1), &addresses(&["a:1", "b:1", "c:1"]), &mut rng);
-        desired.add(1, &names(&["x:1"]), 9, 0, &mut rng).unwrap();
-        desired.remove(1, &names(&["b:1"]), &[]).unwrap();
-        desired.follow(&addresses(&["c:1", "b:1", "a:1"]), &mut rng);
-        assert_eq!(called(&desired), ["a:1", "c:1", "x:1"], "the list has not changed");
-        let kept = desired.wants()[0].clone();
-        desired.follow(&addresses(&["a:1", "b:1", "d:1"]), &mut rng);
-        assert_eq!(called(&desired), ["a:1", "x:1", "b:1", "d:1"]);
-        assert_eq!(desired.wants()[0], kept);
-        let numbers: Vec<u16> = desired.wants().iter().map(|want| want.number.get()).collect();
-        assert_eq!(numbers, [1, 4, 2, 3]);
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use rand::RngExt;
 
 use super::{
+    DEFAULT,
     clock::now,
     desired::Want,
     health::Health,
@@ -119,7 +120,7 @@ impl Fleet {
     }
 
     /// How long the instance was ready; one that was so under an earlier balancer, for as long as can be.
-    fn lived(&self, instance: &InstanceId, now: Instant) -> Option<Duration> {
+    pub(super) fn lived(&self, instance: &InstanceId, now: Instant) -> Option<Duration> {
         let since = self.health.get(instance).and_then(|life| life.ready_since);
         let was_up = self.desired.wants().iter().any(|want| want.instance == *instance && want.up);
         since.map(|since| now.duration_since(since)).or(was_up.then_some(Duration::MAX))
@@ -155,13 +156,18 @@ impl Fleet {
     /// Has every desired instance that runs be watched, and forgets those that are gone.
     pub(super) fn attend(&mut self, now: Instant) {
         let foreign = !self.engine.kind().owns_instances(); // whether it starts just now is not known: it counts at once
+        if foreign {
+            self.part_with(now);
+        }
         for want in self.desired.wants() {
             let runs = |instance: &&Instance| instance.id == want.instance && instance.address().is_some();
             if self.observed.iter().any(|instance| runs(&instance))
                 && !self.health.contains_key(&want.instance)
+                && !(foreign && self.is_mended(&want.instance))
             {
+                let restarted = self.records.get(&want.number).is_some_and(|record| record.restarts > 0);
                 let life = Life {
-                    health: Health::new(want.up || foreign, now),
+                    health: Health::new(want.up || foreign && !restarted, now),
                     since: SystemTime::now(),
                     ready_since: None,
                     warm_since: None,
@@ -189,8 +195,10 @@ impl Fleet {
             .collect();
         gone.into_iter().for_each(|event| self.tell(event));
         self.leaving.retain(|instance, _| listed.contains(instance));
-        let desired = &self.desired;
-        self.replicas.retain(|instance, _| listed.contains(instance) || desired.has_instance(instance));
+        let stays = |instance: &InstanceId| listed.contains(instance) || self.desired.has_instance(instance);
+        let gone: Vec<_> = self.replicas.keys().filter(|instance| !stays(instance)).cloned().collect();
+        let gone = gone.iter().filter_map(|instance| self.replicas.remove(instance)).collect();
+        self.let_go(gone);
     }
 
     /// Sends the heartbeats that are due.
@@ -218,6 +226,7 @@ impl Fleet {
     }
 
     pub(super) fn probed(&mut self, instance: &InstanceId, answered: Option<bool>) {
+        let is_told = !self.engine.kind().owns_instances() && !self.heals(instance);
         let Some(life) = self.health.get_mut(instance) else { return };
         let Some(answered) = answered else {
             tracing::warn!("a heartbeat could not be sent for want of descriptors or ports of our own");
@@ -239,7 +248,7 @@ impl Fleet {
                 self.records.entry(want.number).or_default().healing = None;
             }
             self.report(instance, What::Ready);
-        } else if let Some(failed) = death.filter(|_| !self.engine.kind().owns_instances()) {
+        } else if let Some(failed) = death.filter(|_| is_told) {
             life.since = SystemTime::now();
             self.report(instance, What::Silent(Death::Heartbeats(failed)));
         }
@@ -262,19 +271,23 @@ impl Fleet {
         self.tell(Event { name: want.name.clone(), instance: instance.clone(), what });
     }
 
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
+        let pool =
+            if *self.config.pool == *DEFAULT { String::new() } else { format!("{}/", self.config.pool) };
         match event.what {
-            What::Died(_) | What::Silent(_) | What::StartRefused(_) => tracing::warn!("{event}"),
-            _ => tracing::info!("{event}"),
+            What::Died(_) | What::Mending(_) | What::Silent(_) | What::StartRefused(_) => {
+                tracing::warn!("{pool}{event}")
+            }
+            _ => tracing::info!("{pool}{event}"),
         }
         self.journal.send_modify(|journal| journal.note(event, SystemTime::now()));
     }
 }
 
-fn last_exit(instance: InstanceId, death: &Death) -> LastExit {
+pub(super) fn last_exit(instance: InstanceId, death: &Death) -> LastExit {
     let (code, out_of_memory) = match death {
         Death::Exited { code, out_of_memory } => (*code, *out_of_memory),
-        Death::Vanished | Death::Heartbeats(_) => (None, false),
+        Death::Vanished | Death::Heartbeats(_) | Death::Unhealthy => (None, false),
     };
     let (reason, at, log) = (death.to_string(), SystemTime::now(), Arc::default());
     LastExit { reason, code, out_of_memory, at, instance, log }

@@ -10,8 +10,11 @@ use tokio::{
 };
 
 use crate::{
+    engine::Engine,
     name::Name,
+    policy::Policy,
     ring::{Spec, Virtual, Weight},
+    table::queue,
 };
 
 /// What the weights of a pool may come to, however few its replicas.
@@ -22,14 +25,22 @@ mod calls;
 mod claim;
 mod care;
 mod clock;
+mod configure;
+mod departed;
 mod desired;
+mod discovery;
 mod health;
 mod journal;
 mod last_words;
 mod lives;
+mod making;
+mod members;
+mod mend;
 mod outlier;
+mod pace;
 mod pause;
 mod plan;
+mod pools;
 mod probe;
 mod publish;
 mod reconcile;
@@ -44,12 +55,15 @@ pub use claim::ClaimError;
 pub use desired::{ChangeError, Configured, Desired};
 pub use health::Rules;
 pub use journal::{Entry, Journal};
+pub use members::Room;
 pub use outlier::Outliers;
+pub use pools::{DEFAULT, Given, Handles, PoolCall, PoolError, Pools, Sheet};
 pub use probe::{GrpcProbe, HttpProbe, ImageProbe, Probe, ProbeSpec, TcpProbe};
+pub use publish::tell;
 pub use reconcile::{Fleet, FleetError, Parts};
 pub use store::{Store, StoreError, Stored};
 pub use victim::Victim;
-pub use view::{LastExit, Row, RowState, Traffic, View};
+pub use view::{LastExit, Line, Others, Reading, Readings, Row, RowState, Traffic, View};
 
 /// How a pool's replicas are kept.
 #[derive(Clone, Debug)]
@@ -112,7 +126,7 @@ pub struct Handle {
     calls: mpsc::Sender<Call>,
     view: watch::Receiver<Arc<View>>,
     journal: watch::Receiver<Journal>,
-    epoch: watch::Receiver<u64>,
+    routes: watch::Receiver<Vec<Sheet>>,
 }
 
 /// What a replica has written, in pieces that need not be lines.
@@ -128,7 +142,26 @@ enum Call {
     Drain { name: String, drained: bool, reply: Reply },
     Restart(String, Reply),
     Logs { name: String, tail: usize, follow: bool, reply: Reply<Logs> },
+    Configure(Box<Change>, Reply),
     Down(Reply),
+}
+
+/// What becomes different about a pool.
+pub struct Change {
+    /// How it is kept.
+    pub config: Config,
+    /// Runs the replicas, those that are there too; of the same kind as before.
+    pub engine: Arc<dyn Engine>,
+    /// Asks them whether they live.
+    pub probe: Arc<dyn Probe>,
+    /// Who serves a request.
+    pub policy: Policy,
+    /// The most requests that a replica may have in flight.
+    pub max_in_flight: usize,
+    /// Where requests wait when all have that many, where they may.
+    pub queue: Option<queue::Settings>,
+    /// The replicas that are started elsewhere, where some are configured.
+    pub addresses: Vec<Name>,
 }
 
 /// Why a call did not do what it was to do.
@@ -165,9 +198,9 @@ impl Handle {
         self.view.borrow().clone()
     }
 
-    /// The epoch of the table in force.
-    pub fn epoch(&self) -> watch::Receiver<u64> {
-        self.epoch.clone()
+    /// The routes that its replicas ask for.
+    pub fn routes(&self) -> Vec<Sheet> {
+        self.routes.borrow().clone()
     }
 
     /// Adds `count` replicas, the first ones with these names. Returns when they are ready.
@@ -221,6 +254,12 @@ impl Handle {
             timeout(wait, journal.wait_for(|journal| journal.last() != after)).await.is_ok();
         let journal = journal.borrow();
         (journal.after(after).cloned().collect(), journal.last())
+    }
+
+    /// Goes on with these settings. Returns when requests go by them; those that come may still be starting, and what runs
+    /// already runs as it was started.
+    pub async fn configure(&self, change: Change) -> Result<Arc<View>, CallError> {
+        self.call(|reply| Call::Configure(Box::new(change), reply)).await
     }
 
     /// Removes every replica and forgets the set. Returns when all are gone; the fleet has ended then.

@@ -158,6 +158,7 @@ mod tests {
             state: State::Running(None),
             holds_name: true,
             checked: None,
+            found: None,
         }
     }
 

@@ -1,21 +1,32 @@
 //! What the fleet shows: the table to requests, the view to operators.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+
+use tokio::sync::watch;
 
 use super::{
     clock::now,
     desired::Want,
     lives::Life,
     reconcile::Fleet,
-    view::{Row, RowState, Traffic, View},
+    view::{Line, Others, Row, RowState, Traffic, View},
 };
 use crate::{
     engine::Instance,
     event::Death,
     name::{InstanceId, Number},
     ring::{Member, Ring, Weight},
-    table::{Replica, Snapshot},
+    table::Replica,
 };
+
+/// Has the cores take note of an epoch that has begun, unless a later one has.
+pub fn tell(epochs: &watch::Sender<u64>, epoch: u64) {
+    epochs.send_if_modified(|last| {
+        let is_later = epoch > *last;
+        *last = epoch.max(*last);
+        is_later
+    });
+}
 
 impl Fleet {
     /// Publishes the table if requests would see a difference, and the view.
@@ -29,10 +40,11 @@ impl Fleet {
         self.tell_requests(&table, now);
         if !table.same_as(&self.table) {
             self.table = table.clone();
-            let epoch = self.published.publish(Snapshot { default: table });
-            self.epochs.send_replace(epoch);
+            let epoch = self.published.publish(self.pool, table);
+            tell(&self.epochs, epoch);
             tracing::debug!(epoch, serving = self.table.serving().count(), "published");
         }
+        self.published.serve_waiting(self.pool); // who was suspected or ejected may not be any more
         let epoch = self.published.epoch();
         self.leaving.values_mut().for_each(|left| _ = left.left_at.get_or_insert(epoch));
         self.show();
@@ -53,12 +65,11 @@ impl Fleet {
     /// The ring of these members: the one there is, if it is theirs.
     async fn ring(&self, mut members: Vec<Member>) -> Arc<Ring> {
         members.sort_by_key(|member| member.number);
-        if *members == *self.table.ring().members() {
-            return self.table.ring().clone();
+        let ring = self.table.ring();
+        if *members == *ring.members() && *ring.spec() == self.config.ring {
+            return ring.clone();
         }
-        let spec = self.config.ring.clone();
-        let built = tokio::task::spawn_blocking(move || Ring::build(&members, &spec));
-        let ring = built.await.expect("building does not panic");
+        let ring = self.maker.make(members, self.config.ring.clone()).await;
         Arc::new(ring.expect("additions that the ring has no room for are refused"))
     }
 
@@ -69,26 +80,41 @@ impl Fleet {
             return None;
         }
         let address = self.observed.iter().find(|seen| seen.id == want.instance)?.address()?;
-        let known = self.replicas.get(&want.instance).filter(|replica| replica.address == address);
+        let known = self.replicas.get(&want.instance).filter(|replica| {
+            replica.address == address && replica.number == want.number && replica.name == want.name
+        });
         if let Some(replica) = known {
             return Some(replica.clone());
         }
         let replica = Arc::new(Replica::new(want.name.clone(), want.number, want.instance.clone(), address));
-        self.replicas.insert(want.instance.clone(), replica.clone());
+        let moved = self.replicas.insert(want.instance.clone(), replica.clone());
+        self.let_go(moved.into_iter().collect());
         Some(replica)
     }
 
     fn view_now(&self) -> View {
         let desired = self.desired.wants().iter().map(|want| self.row(want));
         let leaving = self.observed.iter().filter_map(|instance| self.leaving_row(instance));
+        let rows: Vec<Row> = desired.chain(leaving).collect();
+        let shown: BTreeSet<&InstanceId> = rows.iter().map(|row| &row.instance).collect();
+        let hidden = self.replicas.iter().filter(|(instance, _)| !shown.contains(instance));
+        let hidden = hidden.map(|(_, replica)| Traffic::of(replica)).collect();
         View {
             pool: self.config.pool.clone(),
             epoch: self.published.epoch(),
             ring: self.config.ring.clone(),
             policy: self.table.policy().kind(),
-            problem: self.outage.clone().or_else(|| self.unsaved.clone()),
-            rows: desired.chain(leaving).collect(),
+            queue: self.table.queue().filter(|queue| queue.is_open()).map(Line::of),
+            problem: self.problem(),
+            others: Others::new(self.departed.clone(), hidden),
+            rows,
         }
+    }
+
+    /// What keeps the fleet from its work, the worst first.
+    fn problem(&self) -> Option<String> {
+        let unsaved = || self.unsaved.clone();
+        self.outage.clone().or_else(unsaved).or_else(|| self.search.problem(self.config.max_replicas))
     }
 
     fn row(&self, want: &Want) -> Row {

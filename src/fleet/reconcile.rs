@@ -2,7 +2,7 @@
 //! [`pause`](super::pause) do) and waits for nothing slow: lists, probes and actions are tasks that report back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,22 +15,27 @@ use tokio::{
 };
 
 use super::{
-    Call, Config, Handle,
+    Call, Config, Handle, Sheet,
     calls::Waiting,
     claim::{ClaimError, claim},
     clock::now,
+    departed::Departed,
     desired::Desired,
+    discovery::Search,
     journal::Journal,
     lives::{Departure, Life, Record},
+    making::Maker,
+    pace::Pace,
     plan::Action,
     probe::Probe,
+    publish::tell,
     store::{Store, StoreError},
-    view::View,
+    view::{Others, View},
 };
 use crate::{
     engine::{Engine, EngineError, Instance},
     name::{InstanceId, Name, Number},
-    table::{Published, Replica, Table},
+    table::{PoolId, Published, Replica, Table},
 };
 
 /// Between two looks at the engine when nothing happens.
@@ -51,6 +56,13 @@ pub struct Fleet {
     pub(super) observed: Vec<Instance>,
     pub(super) health: BTreeMap<InstanceId, Life>,
     pub(super) replicas: BTreeMap<InstanceId, Arc<Replica>>,
+    pub(super) pool: PoolId,
+    /// The routes that replicas ask for, and who is told that those have changed.
+    pub(super) routes: watch::Sender<Vec<Sheet>>,
+    pub(super) rerouted: Arc<Notify>,
+    /// Those that were let go of.
+    pub(super) departed: Arc<Departed>,
+    pub(super) pace: Pace,
     pub(super) table: Table,
     pub(super) published: Arc<Published>,
     pub(super) waiting: Vec<Waiting>,
@@ -73,6 +85,11 @@ pub struct Fleet {
     /// The names under which starts are under way.
     pub(super) starting: BTreeMap<InstanceId, Name>,
     pub(super) tasks: JoinSet<Done>,
+    /// Makes the rings.
+    pub(super) maker: Maker,
+    pub(super) search: Search,
+    /// Those that somebody else runs, are dead and are to be started again.
+    pub(super) mending: BTreeSet<InstanceId>,
 }
 
 /// What a fleet is made of.
@@ -85,8 +102,16 @@ pub struct Parts {
     pub store: Store,
     /// What the store held, or a fresh set.
     pub desired: Desired,
+    /// Which pool it is to requests.
+    pub pool: PoolId,
+    /// Nobody yet, and how requests are shared out.
+    pub table: Table,
     /// Where requests look.
     pub published: Arc<Published>,
+    /// The epoch of the snapshot in force, for the cores to take note of.
+    pub epochs: watch::Sender<u64>,
+    /// Told when the routes that replicas ask for have changed.
+    pub rerouted: Arc<Notify>,
     /// Chance.
     pub rng: StdRng,
 }
@@ -135,18 +160,21 @@ impl Fleet {
     /// A fleet that has not looked at anything yet, and the door to it.
     pub fn new(config: Config, parts: Parts) -> (Self, Handle) {
         let (door, calls) = mpsc::channel(64);
-        let table = parts.published.load().default.clone();
+        let table = parts.table;
+        tell(&parts.epochs, parts.published.publish(parts.pool, table.clone()));
         let nothing = View {
             pool: config.pool.clone(),
             epoch: 0,
             ring: config.ring.clone(),
             policy: table.policy().kind(),
+            queue: None,
             problem: None,
             rows: vec![],
+            others: Others::default(),
         };
         let (view, seen) = watch::channel(Arc::new(nothing));
         let (journal, told) = watch::channel(Journal::default());
-        let (epochs, epoch) = watch::channel(0);
+        let (routes, asked) = watch::channel(Vec::new());
         let lists = Lists { begun: 0, under_way: false, wanted: true, next: now() };
         let fleet = Fleet {
             config,
@@ -158,13 +186,18 @@ impl Fleet {
             observed: Vec::new(),
             health: BTreeMap::new(),
             replicas: BTreeMap::new(),
+            pool: parts.pool,
+            routes,
+            rerouted: parts.rerouted,
+            departed: Arc::default(),
+            pace: Pace::new(),
             table,
             published: parts.published,
             waiting: Vec::new(),
             outage: None,
             unsaved: None,
             save_again: now(),
-            epochs,
+            epochs: parts.epochs,
             view,
             journal,
             rng: parts.rng,
@@ -176,17 +209,19 @@ impl Fleet {
             busy: BTreeMap::new(),
             starting: BTreeMap::new(),
             tasks: JoinSet::new(),
+            maker: Maker::default(),
+            search: Search::default(),
+            mending: BTreeSet::new(),
         };
         fleet.show();
-        (fleet, Handle { calls: door, view: seen, journal: told, epoch })
+        (fleet, Handle { calls: door, view: seen, journal: told, routes: asked })
     }
 
     /// Keeps the replicas alive until it is told to take all down. `nudge` says that a connection failed. Dropping
     /// the future leaves everything as it is, to be found again.
     pub async fn run(mut self, nudge: Arc<Notify>) -> Result<(), FleetError> {
-        let engine = self.engine.clone();
         while !self.is_down() {
-            let due = self.due();
+            let (due, engine) = (self.due(), self.engine.clone());
             tokio::select! {
                 biased; // one order, so that a simulated schedule always runs the same way: what comes in floods is last
                 Some(done) = self.tasks.join_next() => self.note(done.expect("tasks neither panic nor are aborted"))?,
@@ -194,6 +229,9 @@ impl Fleet {
                 () = engine.changed() => self.lists.wanted = true,
                 () = nudge.notified() => self.suspect(),
                 () = sleep_until(due.into()) => {}
+            }
+            while let Some(done) = self.tasks.try_join_next() {
+                self.note(done.expect("tasks neither panic nor are aborted"))?; // one ring for all who became ready
             }
             self.pass().await?;
         }
@@ -203,13 +241,16 @@ impl Fleet {
     /// One look at everything known, and what follows from it.
     async fn pass(&mut self) -> Result<(), FleetError> {
         let now = now();
+        self.seek();
         self.look(now);
+        self.keep_pace(now);
         if !self.claimed {
             self.show();
             self.settle_calls().await;
             return Ok(());
         }
         self.bury(now);
+        self.mend(now);
         self.attend(now);
         self.save().await?;
         self.publish().await;
@@ -250,10 +291,13 @@ impl Fleet {
         Ok(())
     }
 
-    fn listed(&mut self, instances: Vec<Instance>) -> Result<(), FleetError> {
+    fn listed(&mut self, mut instances: Vec<Instance>) -> Result<(), FleetError> {
         self.lists.under_way = false;
         if self.outage.take().is_some() {
             tracing::info!("the engine answers again");
+        }
+        if !self.engine.kind().owns_instances() && !self.meet(&instances) {
+            return Ok(());
         }
         if !self.claimed {
             self.desired = claim(self.desired.clone(), &self.config.pool, &instances, self.config.adopt)?;
@@ -263,9 +307,11 @@ impl Fleet {
             }
             self.claimed = true;
         }
+        instances.retain(|instance| instance.pool == self.config.pool);
         let seen = self.lists.begun;
         self.busy.retain(|_, shown_by| shown_by.is_none_or(|list| list > seen));
-        self.observed = instances;
+        self.observed = self.as_known(instances);
+        self.tell_routes();
         Ok(())
     }
 
@@ -276,6 +322,7 @@ impl Fleet {
             && self.outage.is_none()
             && !self.lists.under_way
             && !self.lists.wanted
+            && !self.search.is_stale
     }
 
     /// When something is due without anything happening.
@@ -303,7 +350,8 @@ impl Fleet {
             .chain(healing)
             .chain(standing)
             .chain(unsaved)
-            .chain(list);
+            .chain(list)
+            .chain([self.pace.due()]);
         all.min().unwrap_or(now + RELIST)
     }
 }

@@ -54,6 +54,7 @@ impl Fleet {
         let Some(life) = self.health.get_mut(instance) else { return };
         let failed = replica.failures();
         replica.forgive();
+        replica.count_ejection();
         let (time, at) = (life.ejections.begin(self.config.outliers.time, now), SystemTime::now());
         let (shown, until) = (humantime::format_duration(time), humantime::format_rfc3339_seconds(at + time));
         life.since = at;

@@ -5,11 +5,15 @@ use std::{
     io::{self, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::desired::{Configured, Desired, Want};
+use super::{
+    desired::{Configured, Departed, Desired, Want},
+    pools::DEFAULT,
+};
 use crate::{
     engine::Kind,
     name::{InstanceId, Name, Number, Owner},
@@ -23,7 +27,8 @@ const ADMIN: &str = "admin";
 #[derive(Debug)]
 pub struct Store {
     directory: PathBuf,
-    _lock: File,
+    /// Held by the whole of it, also for the directories of pools within.
+    lock: Arc<File>,
 }
 
 /// What a state directory holds.
@@ -73,10 +78,37 @@ impl Store {
         let options = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = options.map_err(failed("open", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Store { directory: directory.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Store { directory: directory.to_owned(), lock: Arc::new(lock) }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked(directory.to_owned())),
             Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
         }
+    }
+
+    /// That of one pool, within it; the default one's is itself.
+    pub fn of_pool(&self, name: &str) -> Result<Self, StoreError> {
+        let directory = self.directory_of(name);
+        fs::create_dir_all(&directory).map_err(|source| StoreError::Io {
+            attempt: "create",
+            path: directory.clone(),
+            source,
+        })?;
+        Ok(Store { directory, lock: self.lock.clone() })
+    }
+
+    /// Removes what is left of a pool that is not the default one.
+    pub fn forget_pool(&self, name: &str) {
+        if name != DEFAULT {
+            let _harmless_where_it_stays = fs::remove_dir_all(self.directory_of(name));
+        }
+    }
+
+    fn directory_of(&self, name: &str) -> PathBuf {
+        if name == DEFAULT { self.directory.clone() } else { self.directory.join("pools").join(name) }
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Writes down where the balancer that has the directory listens for operators.
@@ -147,7 +179,20 @@ struct StateFile {
     /// The addresses, where it is these that are configured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     upstreams: Vec<String>,
+    /// Where replicas are looked for, where these are not the configured ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sources: Option<Vec<String>>,
     replicas: Vec<ReplicaRow>,
+    /// Those that went and may come back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    departed: Vec<DepartedRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DepartedRow {
+    name: String,
+    number: u16,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,6 +213,18 @@ struct ReplicaRow {
     /// Written only where it is so: a balancer of before drains knew nothing of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     drained: bool,
+    /// The weight that its engine told; written only where that is another than 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    told: u8,
+}
+
+fn one() -> u8 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_one(weight: &u8) -> bool {
+    *weight == 1
 }
 
 impl StateFile {
@@ -180,17 +237,24 @@ impl StateFile {
             joined: want.joined,
             up: want.up,
             drained: want.drained,
+            told: want.told.get(),
         };
+        let texts = |names: &[Name]| names.iter().map(Name::to_string).collect::<Vec<_>>();
+        let departed =
+            |gone: &Departed| DepartedRow { name: gone.name.to_string(), number: gone.number.get() };
         let (configured, upstreams) = match &desired.configured {
             Configured::Count(count) => (*count, Vec::new()),
-            Configured::Addresses(names) => (names.len(), names.iter().map(Name::to_string).collect()),
+            Configured::Labels => (0, Vec::new()),
+            Configured::Addresses(names) => (names.len(), texts(names)),
         };
         StateFile {
             version: Version::One,
             engine: engine.to_string(),
             owner: desired.owner.to_string(),
             configured,
+            sources: (texts(&desired.sources) != upstreams).then(|| texts(&desired.sources)),
             upstreams,
+            departed: desired.departed.iter().map(departed).collect(),
             replicas: desired.wants().iter().map(row).collect(),
         }
     }
@@ -198,8 +262,9 @@ impl StateFile {
     fn to_stored(&self) -> Option<Stored> {
         let engine: Kind = self.engine.parse().ok()?;
         let name = |text: &String| {
-            if engine.owns_instances() { text.parse().ok() } else { Name::of_address(text).ok() }
+            if engine.owns_instances() { text.parse().ok() } else { Name::of_found(text).ok() }
         };
+        let source = |text: &String| Name::of_source(text).ok();
         let want = |row: &ReplicaRow| {
             Some(Want {
                 name: name(&row.name)?,
@@ -209,15 +274,21 @@ impl StateFile {
                 joined: row.joined,
                 up: row.up,
                 drained: row.drained,
+                told: Weight::new(row.told)?,
             })
         };
         let wants = self.replicas.iter().map(want).collect::<Option<_>>()?;
-        let configured = if engine.owns_instances() {
-            Configured::Count(self.configured)
-        } else {
-            Configured::Addresses(self.upstreams.iter().map(name).collect::<Option<_>>()?)
+        let configured = match engine {
+            Kind::Labels => Configured::Labels,
+            Kind::Fixed => Configured::Addresses(self.upstreams.iter().map(source).collect::<Option<_>>()?),
+            Kind::Docker | Kind::Process => Configured::Count(self.configured),
         };
-        let desired = Desired::from_wants(Owner::parse(&self.owner)?, configured, wants);
+        let departed =
+            |row: &DepartedRow| Some(Departed { name: name(&row.name)?, number: Number::new(row.number)? });
+        let mut desired = Desired::from_wants(Owner::parse(&self.owner)?, configured, wants);
+        let sources = self.sources.as_ref().unwrap_or(&self.upstreams);
+        desired.sources = sources.iter().map(source).collect::<Option<_>>()?;
+        desired.departed = self.departed.iter().map(departed).collect::<Option<_>>()?;
         Some(Stored { engine, desired })
     }
 }
@@ -267,8 +338,7 @@ mod tests {
         let store = Store::open(&directory.0).unwrap();
         for addresses in [&[][..], &["10.0.0.5:80", "[::1]:80"]] {
             let addresses: Vec<Name> = addresses.iter().map(|a| Name::of_address(a).unwrap()).collect();
-            let desired =
-                Desired::of_addresses(Owner::from_bits(9), &addresses, &mut StdRng::seed_from_u64(1));
+            let desired = Desired::of_sources(Owner::from_bits(9), &addresses);
             let stored = Stored { engine: Kind::Fixed, desired };
             store.save(&stored).unwrap();
             assert_eq!(store.load().unwrap(), Some(stored));

@@ -2,11 +2,15 @@
 
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
+use super::departed::Departed;
 use crate::{
     name::{InstanceId, Name, Number},
     policy,
     ring::{Spec, Weight},
-    table::Replica,
+    table::{
+        Counts, Replica, Spread,
+        queue::{Queue, Stats},
+    },
 };
 
 /// A pool at one moment.
@@ -20,10 +24,14 @@ pub struct View {
     pub ring: Spec,
     /// What shares its requests out.
     pub policy: policy::Kind,
+    /// Where requests wait that find all replicas full, where they may.
+    pub queue: Option<Line>,
     /// What keeps the fleet from doing its work, if something does.
     pub problem: Option<String>,
     /// The desired replicas in the order of joining, then the leaving instances.
     pub rows: Vec<Row>,
+    /// Those that have no row any more: what they did counts.
+    pub others: Others,
 }
 
 /// A replica, or an instance that leaves.
@@ -58,6 +66,35 @@ pub struct Row {
 /// The requests of an instance, counted as they come: two readings need not be the same.
 #[derive(Clone, Debug)]
 pub struct Traffic(Arc<Replica>);
+
+/// Those who wait for a replica, counted as they come.
+#[derive(Clone, Debug)]
+pub struct Line(Arc<Queue>);
+
+/// Replicas that had a row once, and whose requests are the pool's all the same.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Others {
+    departed: Arc<Departed>,
+    hidden: Vec<Traffic>,
+}
+
+/// What was counted, and how long answers took in the last minute or two.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Since the instance began, or the balancer.
+    pub counts: Counts,
+    /// Of those that have a row.
+    pub times: Spread,
+}
+
+/// The requests of a pool at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Readings {
+    /// Of each row in its order.
+    pub rows: Vec<Reading>,
+    /// Of all instances that the pool ever had under this balancer.
+    pub total: Reading,
+}
 
 /// What a replica is up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,33 +147,42 @@ impl RowState {
 }
 
 impl Traffic {
-    pub(super) fn of(replica: &Arc<Replica>) -> Self {
+    /// The traffic of this one.
+    pub fn of(replica: &Arc<Replica>) -> Self {
         Traffic(replica.clone())
     }
 
-    /// Requests that chose it and whose response has not ended yet.
-    pub fn in_flight(&self) -> usize {
-        self.0.in_flight()
+    /// What was counted so far, and how long answers took of late.
+    pub fn read(&self) -> Reading {
+        Reading { counts: self.0.counts(), times: self.0.times().read() }
     }
 
-    /// Requests that ever chose it.
-    pub fn requests(&self) -> u64 {
-        self.0.requests()
+    /// How many requests wait for a connection to it.
+    pub fn waiting(&self) -> usize {
+        self.0.waiting()
     }
 
-    /// Requests that it failed.
-    pub fn errors(&self) -> u64 {
-        self.0.errors()
+    /// The requests of the last second, and the most of any second.
+    pub fn rates(&self) -> (u32, u32) {
+        self.0.times().rates()
+    }
+}
+
+impl Line {
+    pub(super) fn of(queue: &Arc<Queue>) -> Self {
+        Line(queue.clone())
     }
 
-    /// Requests that moved on from it to another.
-    pub fn retries(&self) -> u64 {
-        self.0.retries()
+    /// What there is to tell of them now.
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
     }
+}
 
-    /// Responses that broke off when their head had gone to the client.
-    pub fn truncated(&self) -> u64 {
-        self.0.truncated()
+impl PartialEq for Line {
+    /// Whether it is the same line.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -147,7 +193,37 @@ impl PartialEq for Traffic {
     }
 }
 
+impl Others {
+    pub(super) fn new(departed: Arc<Departed>, hidden: Vec<Traffic>) -> Self {
+        Others { departed, hidden }
+    }
+}
+
 impl View {
+    /// What all have done so far. The rows and the others come to the total.
+    pub fn read(&self) -> Readings {
+        let read = |row: &Row| row.traffic.as_ref().map(Traffic::read).unwrap_or_default();
+        let rows: Vec<Reading> = self.rows.iter().map(read).collect();
+        let mut total = Reading { counts: self.others.departed.counts(), ..Reading::default() };
+        for counts in self.others.hidden.iter().map(|traffic| traffic.0.counts()) {
+            total.counts += counts;
+        }
+        for row in &rows {
+            total.counts += row.counts;
+            total.times += &row.times;
+        }
+        Readings { rows, total }
+    }
+
+    /// What those of this name have done so far: the desired one, those that leave and those that departed.
+    pub fn counts_of(&self, name: &Name) -> Counts {
+        let mut counts = self.others.departed.counts_of(name);
+        let rows = self.rows.iter().filter(|row| row.name == *name).filter_map(|row| row.traffic.as_ref());
+        let hidden = self.others.hidden.iter().filter(|traffic| traffic.0.name == *name);
+        rows.chain(hidden).for_each(|traffic| counts += traffic.0.counts());
+        counts
+    }
+
     /// The names of the desired replicas, in the order of joining.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.desired().map(|row| &row.name)

@@ -32,7 +32,7 @@ use rand::Rng;
 pub use self::{
     bounded_ring::{Bound, BoundError},
     ewma::Latency,
-    load::Load,
+    load::{Flow, Load},
     weighted_round_robin::Credit,
 };
 use crate::ring::Ring;

@@ -15,7 +15,7 @@ use super::{Kind, Policy, Request, Settings};
 use crate::{
     name::{InstanceId, Number},
     ring::{Member, Ring, Spec, Weight},
-    table::{InFlight, Published, Replica, Snapshot, Table},
+    table::{InFlight, PoolId, Published, Replica, Table},
 };
 
 const REPLICAS: u16 = 10;
@@ -59,6 +59,8 @@ struct World {
     latencies: Vec<u64>,
 }
 
+const POOL: PoolId = PoolId(0);
+
 impl World {
     fn new(kind: Kind) -> Self {
         let number = |number| Number::new(number).unwrap();
@@ -76,8 +78,10 @@ impl World {
             *sum += 1.0 / n as f64;
             Some(*sum)
         });
+        let published = Published::new(0);
+        published.publish(POOL, table);
         World {
-            published: Published::new(Snapshot { default: table }, 0),
+            published,
             replicas,
             rng: StdRng::seed_from_u64(1),
             zipf: parts.collect(),
@@ -94,7 +98,7 @@ impl World {
         let wanted = self.rng.random_range(0.0..self.zipf[KEYS - 1]);
         let id = 100_000 + self.zipf.partition_point(|sum| *sum <= wanted) as u64;
         let request = Request { id, now: Duration::from_micros(now), rng: &mut self.rng };
-        let claim = self.published.claim(request, &[]).unwrap();
+        let claim = self.published.claim(POOL, request, None, &[]).unwrap();
         let at = usize::from(claim.replica().number.get()) - 1;
         let in_flight: Vec<usize> = self.replicas.iter().map(|replica| replica.in_flight()).collect();
         let (most, all) = (in_flight.iter().max().unwrap(), in_flight.iter().sum::<usize>());

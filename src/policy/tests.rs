@@ -53,7 +53,7 @@ impl Scene {
 
     fn busy(self, in_flight: &[usize]) -> Self {
         for (load, count) in self.loads.iter().zip(in_flight) {
-            (0..*count).for_each(|_| assert!(load.begin(usize::MAX)));
+            (0..*count).for_each(|_| assert!(load.begin(usize::MAX).is_some()));
         }
         self
     }
@@ -155,7 +155,7 @@ proptest! {
             let first = scene.ring.route(id).find(|at| room(*at));
             let position = choose(&policy, id, &scene, &mut rng);
             prop_assert_eq!(position, first);
-            assert!(scene.loads[position.expect("one has room")].begin(usize::MAX));
+            assert!(scene.loads[position.expect("one has room")].begin(usize::MAX).is_some());
             if let Some(busy) = (0..weights.len()).find(|at| scene.loads[*at].in_flight() > 0).filter(|_| rng.random_bool(0.3)) {
                 scene.loads[busy].end();
             }
@@ -259,7 +259,7 @@ fn who_answers_fast_is_chosen_until_enough_wait_there() {
     let (policy, mut rng) = (policy(Kind::Ewma), StdRng::seed_from_u64(1));
     let mut next = || {
         let position = policy.choose(&mut Request { id: 0, now: ms(0), rng: &mut rng }, &scene).unwrap();
-        assert!(scene.loads[position].begin(usize::MAX));
+        assert!(scene.loads[position].begin(usize::MAX).is_some());
         position
     };
     assert_eq!([next(), next(), next(), next()], [0, 1, 0, 1], "nothing is known yet: one each");

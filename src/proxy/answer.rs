@@ -12,6 +12,10 @@ pub enum Failure {
     NoCandidate,
     /// Each replica has as many requests as it may have.
     Full,
+    /// So has each, and as many requests wait as may; after so many seconds to be tried again.
+    Crowded(u64),
+    /// So had each for as long as the request may wait. The same.
+    Waited(u64),
     /// The replica broke off before its response began.
     Broken,
     /// The replica's response did not begin in time.
@@ -56,15 +60,20 @@ pub struct Told {
 impl Failure {
     /// What the client is told.
     pub fn answer(self) -> Answer {
-        let unavailable = |message| Answer::new(StatusCode::SERVICE_UNAVAILABLE, Some(1), message);
+        let unavailable = |after, what: &str| {
+            let again = if after == 1 { "a second".to_owned() } else { format!("{after} seconds") };
+            let message = format!("<Error> {what}, try again in {again}");
+            Answer::new(StatusCode::SERVICE_UNAVAILABLE, Some(after), &message)
+        };
+        let full = "Every server replica has as many requests as it may have";
         let (status, message) = match self {
-            Failure::NoCandidate => {
-                return unavailable("<Error> No server replica is ready, try again in a second");
+            Failure::NoCandidate => return unavailable(1, "No server replica is ready"),
+            Failure::Full => return unavailable(1, full),
+            Failure::Crowded(after) => {
+                return unavailable(after, &format!("{full}, and as many wait as may"));
             }
-            Failure::Full => {
-                let message =
-                    "<Error> Every server replica has as many requests as it may have, try again in a second";
-                return unavailable(message);
+            Failure::Waited(after) => {
+                return unavailable(after, &format!("{full}, and had so for as long as a request may wait"));
             }
             Failure::Broken => {
                 (StatusCode::BAD_GATEWAY, "<Error> The server replica broke off before it answered")
@@ -171,9 +180,15 @@ mod tests {
 
     #[test]
     fn no_candidate_is_a_503_that_says_when_to_try_again() {
-        for failure in [Failure::NoCandidate, Failure::Full] {
+        for (failure, after, again) in [
+            (Failure::NoCandidate, 1, "in a second"),
+            (Failure::Full, 1, "in a second"),
+            (Failure::Crowded(7), 7, "as many wait as may, try again in 7 seconds"),
+            (Failure::Waited(1), 1, "as long as a request may wait, try again in a second"),
+        ] {
             let answer = failure.answer();
-            assert_eq!((answer.status.as_u16(), answer.retry_after), (503, Some(1)));
+            assert_eq!((answer.status.as_u16(), answer.retry_after), (503, Some(after)));
+            assert!(matches!(&answer.content, Content::Failure(text) if text.ends_with(again)), "{answer:?}");
         }
     }
 
@@ -181,6 +196,8 @@ mod tests {
     fn a_call_of_grpc_is_told_the_status_in_the_header() {
         for (answer, status) in [
             (Failure::NoCandidate.answer(), "14"),
+            (Failure::Crowded(3).answer(), "14"),
+            (Failure::Waited(3).answer(), "14"),
             (Failure::Broken.answer(), "14"),
             (Failure::Late.answer(), "4"),
             (Answer::refusal(431, "too long"), "8"),

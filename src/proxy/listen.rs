@@ -1,6 +1,7 @@
-//! One single-threaded runtime for each core, each with its own listener on the same port.
+//! One single-threaded runtime for each core, each with a socket of its own at every address where clients connect.
 
 use std::{
+    collections::HashMap,
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -16,17 +17,12 @@ use crossbeam_utils::CachePadded;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::TcpStream,
-    sync::{mpsc, watch},
-    task::{JoinSet, LocalSet},
+    sync::{Notify, mpsc, watch},
+    task::{AbortHandle, LocalSet, spawn_local},
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{
-    Config, Links,
-    budget::Budget,
-    forward::{self, Idle},
-    thread::Core,
-};
+use super::{Config, Links, Listener, forward, routing::Routing, thread::Core};
 
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -38,13 +34,6 @@ const INBOX: usize = 256;
 const SWEEP: Duration = Duration::from_secs(5);
 /// The pause after a failed accept, which mostly means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// One listener for each core, all on one address.
-#[derive(Debug)]
-pub struct Listeners {
-    address: SocketAddr,
-    sockets: Vec<TcpListener>,
-}
 
 /// The running data plane.
 #[derive(Debug)]
@@ -60,25 +49,30 @@ struct Place {
     loads: Arc<[CachePadded<AtomicUsize>]>,
     /// The way to each core for connections that another accepted.
     inboxes: Vec<mpsc::Sender<Passed>>,
-    inbox: mpsc::Receiver<Passed>,
+    /// Told when the last connection has ended.
+    emptied: Notify,
 }
 
 /// A new connection that a core passes on.
-type Passed = (std::net::TcpStream, SocketAddr);
+struct Passed {
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    listen: SocketAddr,
+}
 
-impl Listeners {
-    /// Binds `address` for this many cores. Port 0 draws one.
-    pub fn bind(address: SocketAddr, cores: usize) -> io::Result<Self> {
-        // alone first: SO_REUSEPORT would let a second balancer take every other connection of a first one
-        let address = socket(address, false)?.local_addr()?;
-        let sockets = (0..cores).map(|_| socket(address, true)).collect::<io::Result<_>>()?;
-        Ok(Listeners { address, sockets })
-    }
+/// A connection that is counted as its core's.
+struct Counted(Rc<Place>);
 
-    /// The address, with the port that was drawn.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
+/// Where a core accepts connections: nowhere any more when this is dropped.
+#[derive(Default)]
+struct Doors(HashMap<SocketAddr, (Arc<Listener>, AbortHandle)>);
+
+/// Binds `address` for this many cores. Port 0 draws one.
+pub fn bind(address: SocketAddr, cores: usize) -> io::Result<Listener> {
+    // alone first: SO_REUSEPORT would let a second balancer take every other connection of a first one
+    let bound = socket(address, false)?.local_addr()?;
+    let sockets = (0..cores).map(|_| socket(bound, true)).collect::<io::Result<_>>()?;
+    Ok(Listener::new(address, bound, sockets))
 }
 
 /// A socket bound to `address`; it listens if it shares it.
@@ -87,6 +81,7 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
+    let _nagle_is_only_slow = socket.set_tcp_nodelay(true); // connections inherit it
     socket.bind(&address.into())?;
     if shared {
         socket.listen(BACKLOG)?;
@@ -95,23 +90,21 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
 }
 
 impl Plane {
-    /// Starts a thread for each listener.
-    pub fn start(listeners: Listeners, config: &Config, links: &Links) -> io::Result<Self> {
-        let cores = listeners.sockets.len();
+    /// Starts a thread for each of so many cores.
+    pub fn start(cores: usize, config: &Config, links: &Links) -> io::Result<Self> {
         let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..cores).map(|_| mpsc::channel(INBOX)).unzip();
         let loads: Arc<[_]> = (0..cores).map(|_| CachePadded::default()).collect();
         let (stopping, stop) = watch::channel(false);
-        let (retries, begun) = (Arc::new(Budget::new(config.exchange.retry.budget, cores)), Instant::now());
+        let begun = Instant::now();
         let mut threads = Vec::with_capacity(cores);
-        for (index, (listener, inbox)) in listeners.sockets.into_iter().zip(receivers).enumerate() {
+        for (index, inbox) in receivers.into_iter().enumerate() {
             let (config, links, stop) = (config.clone(), links.clone(), stop.clone());
-            let place = Place { index, loads: loads.clone(), inboxes: inboxes.clone(), inbox };
+            let (loads, inboxes) = (loads.clone(), inboxes.clone());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let retries = retries.clone();
             let work = move || {
-                let idle = Idle::new(config.max_connections, cores);
-                let core = Core::new(index, config, links, retries, begun, idle);
-                LocalSet::new().block_on(&runtime, run(Rc::new(core), listener, place, stop));
+                let core = Rc::new(Core::new(index, cores, config, links, begun));
+                let place = Rc::new(Place { index, loads, inboxes, emptied: Notify::new() });
+                LocalSet::new().block_on(&runtime, run(core, place, inbox, stop));
             };
             threads.push(thread::Builder::new().name(format!("core-{index}")).spawn(work)?);
         }
@@ -130,64 +123,67 @@ impl Plane {
 }
 
 /// A core's life.
-async fn run(core: Rc<Core>, listener: TcpListener, mut place: Place, mut stop: watch::Receiver<bool>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "a core cannot listen"),
-    };
-    let mut clients = JoinSet::new();
+async fn run(
+    core: Rc<Core>,
+    place: Rc<Place>,
+    mut inbox: mpsc::Receiver<Passed>,
+    mut stop: watch::Receiver<bool>,
+) {
     let (mut sweep, mut ticks) = (interval(SWEEP), interval(forward::TICK));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut epoch = core.links.epoch.clone();
     epoch.mark_changed();
+    let mut doors = Doors::default();
     loop {
-        let taken = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => place.keep_or_pass(stream, peer),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    None
-                }
-            },
-            Some((stream, peer)) = place.inbox.recv() => place.take_over(stream, peer),
-            Some(_ended) = clients.join_next() => {
-                place.load().fetch_sub(1, Relaxed);
-                None
-            }
-            now = ticks.tick() => {
-                core.tick(now.into());
-                None
-            }
-            _ = sweep.tick() => {
-                core.sweep();
-                None
-            }
+        tokio::select! {
+            Some(passed) = inbox.recv() => place.take_over(&core, passed),
+            now = ticks.tick() => core.tick(now.into()),
+            _ = sweep.tick() => core.sweep(),
             Ok(()) = epoch.changed() => {
-                core.follow(*epoch.borrow_and_update());
-                None
+                let epoch = *epoch.borrow_and_update();
+                core.follow();
+                doors.follow(&core.ways().routing, &core, &place);
+                core.acknowledge(epoch);
             }
             _ = stop.wait_for(|stop| *stop) => break,
-        };
-        if let Some((stream, peer)) = taken {
-            let _nagle_is_only_slow = stream.set_nodelay(true);
-            clients.spawn_local(forward::serve(core.clone(), stream, peer));
         }
     }
-    drop(listener);
+    drop(doors);
     core.stop();
     let drained = async {
-        loop {
+        while place.load().load(Relaxed) > 0 {
             tokio::select! {
-                ended = clients.join_next() => if ended.is_none() { break },
+                () = place.emptied.notified() => {}
+                Some(passed) = inbox.recv() => place.take_over(&core, passed),
                 now = ticks.tick() => core.tick(now.into()),
-                Ok(()) = epoch.changed() => core.follow(*epoch.borrow_and_update()),
+                Ok(()) = epoch.changed() => {
+                    let epoch = *epoch.borrow_and_update();
+                    core.follow();
+                    core.acknowledge(epoch);
+                }
             }
         }
     };
-    let drained = timeout(core.config.drain_timeout, drained).await;
-    if drained.is_err() {
-        tracing::warn!(connections = clients.len(), "the drain timeout is over: connections are cut off");
+    if timeout(core.ways().drain_timeout(), drained).await.is_err() {
+        let connections = place.load().load(Relaxed);
+        tracing::warn!(connections, "the drain timeout is over: connections are cut off");
+    }
+}
+
+/// Accepts connections to a listener.
+async fn accept(core: Rc<Core>, place: Rc<Place>, listener: tokio::net::TcpListener, listen: SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                if let Some(stream) = place.keep_or_pass(stream, peer, listen) {
+                    place.serve(&core, stream, peer, listen);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
 }
 
@@ -197,29 +193,77 @@ impl Place {
     }
 
     /// Counts a new connection to this core and returns it, or passes it on to one that has fewer.
-    fn keep_or_pass(&self, stream: TcpStream, peer: SocketAddr) -> Option<(TcpStream, SocketAddr)> {
+    fn keep_or_pass(&self, stream: TcpStream, peer: SocketAddr, listen: SocketAddr) -> Option<TcpStream> {
         let load = |core: usize| self.loads[core].load(Relaxed);
         let least = (0..self.loads.len()).min_by_key(|core| load(*core)).unwrap_or(self.index);
         let room = match self.inboxes[least].try_reserve() {
             Ok(room) if load(self.index) > load(least) + AHEAD => room,
             _ => {
                 self.load().fetch_add(1, Relaxed);
-                return Some((stream, peer));
+                return Some(stream);
             }
         };
         if let Ok(stream) = stream.into_std() {
             self.loads[least].fetch_add(1, Relaxed);
-            room.send((stream, peer));
+            room.send(Passed { stream, peer, listen });
         }
         None
     }
 
-    /// A connection that another core accepted and counted.
-    fn take_over(&self, stream: std::net::TcpStream, peer: SocketAddr) -> Option<(TcpStream, SocketAddr)> {
-        let stream = TcpStream::from_std(stream);
-        if stream.is_err() {
-            self.load().fetch_sub(1, Relaxed);
+    /// Serves a connection that another core accepted and counted.
+    fn take_over(self: &Rc<Self>, core: &Rc<Core>, passed: Passed) {
+        match TcpStream::from_std(passed.stream) {
+            Ok(stream) => self.serve(core, stream, passed.peer, passed.listen),
+            Err(_) => drop(Counted(self.clone())),
         }
-        stream.ok().map(|stream| (stream, peer))
+    }
+
+    /// Serves a connection that is counted already.
+    fn serve(self: &Rc<Self>, core: &Rc<Core>, stream: TcpStream, peer: SocketAddr, listen: SocketAddr) {
+        let (core, counted) = (core.clone(), Counted(self.clone()));
+        spawn_local(async move {
+            let _until_its_end = counted;
+            forward::serve(core, stream, peer, listen).await;
+        });
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.0.load().fetch_sub(1, Relaxed) == 1 {
+            self.0.emptied.notify_one();
+        }
+    }
+}
+
+impl Doors {
+    /// Accepts connections just where this routing says.
+    fn follow(&mut self, routing: &Routing, core: &Rc<Core>, place: &Rc<Place>) {
+        let stays =
+            |door: &Arc<Listener>| routing.listeners().iter().any(|listener| Arc::ptr_eq(listener, door));
+        self.0.retain(|_, (door, task)| {
+            let stays = stays(door);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for listener in routing.listeners() {
+            let Some(socket) = listener.take(core.index()) else { continue };
+            match tokio::net::TcpListener::from_std(socket) {
+                Ok(socket) => {
+                    let listen = listener.configured;
+                    let task = spawn_local(accept(core.clone(), place.clone(), socket, listen));
+                    self.0.insert(listen, (listener.clone(), task.abort_handle()));
+                }
+                Err(error) => tracing::error!(%error, "a core cannot listen"),
+            }
+        }
+    }
+}
+
+impl Drop for Doors {
+    fn drop(&mut self) {
+        self.0.values().for_each(|(_, task)| task.abort());
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     io::DuplexStream,
-    sync::{Notify, mpsc, watch},
+    sync::{mpsc, watch},
 };
 
 use crate::{caller::Caller, table::Published};
@@ -16,18 +16,25 @@ mod forward;
 mod framing;
 mod h2;
 mod key;
-mod latency;
 mod listen;
 mod networks;
+mod pool;
 mod retry;
+mod route;
+mod routing;
+mod sticky;
 mod thread;
 
 pub use exchange::Settings;
 pub use framing::{Limits, MOST_FIELDS, Tells, TellsError};
-pub use key::{KeyError, KeySource};
-pub use listen::{Listeners, Plane};
+pub use key::{Key, KeyError, KeySource, SourceError};
+pub use listen::{Plane, bind};
 pub use networks::{Network, NetworkError, Networks};
+pub use pool::{Pool, PoolConfig};
 pub use retry::{Hedge, HedgeError, Rules};
+pub use route::{Header, Host, Prefix, Route, RouteError};
+pub use routing::{Listener, Routing};
+pub use sticky::{Sticky, StickyError};
 
 /// What replicas speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,21 +46,9 @@ pub enum Protocol {
     H2c,
 }
 
-/// How requests are carried.
+/// How requests are carried, whatever their pool.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is decided about each.
-    pub exchange: Settings,
-    /// What replicas speak.
-    pub protocol: Protocol,
-    /// How long opening a connection to a replica may take.
-    pub connect_timeout: Duration,
-    /// How long it may take until a response begins, whoever gives it in the end.
-    pub response_timeout: Duration,
-    /// The most connections that there may be to a replica, of all cores together.
-    pub max_connections: usize,
-    /// How many requests in a row a replica may fail until the fleet is told; 0 for as many as it likes.
-    pub eject_after: u32,
     /// How long an unused connection is kept, to a replica or to a client.
     pub idle_timeout: Duration,
     /// How long a client may take for a request's head.
@@ -73,8 +68,6 @@ pub struct Config {
     pub debug_headers: bool,
     /// Requests that may be under way at a time over one connection of HTTP/2.
     pub max_concurrent_streams: u32,
-    /// How long requests in flight may go on after the balancer was told to stop.
-    pub drain_timeout: Duration,
 }
 
 /// What the data plane works with.
@@ -84,8 +77,8 @@ pub struct Links {
     pub published: Arc<Published>,
     /// The epoch of the snapshot in force: each core takes note of it.
     pub epoch: watch::Receiver<u64>,
-    /// Told when a connection to a replica failed.
-    pub nudge: Arc<Notify>,
+    /// Where requests can go: each core follows it before it takes note of an epoch.
+    pub routing: watch::Receiver<Arc<Routing>>,
     /// The control API: one end of a pipe and who calls for each request that goes to it. That travels beside the bytes,
     /// so nothing in them can forge it.
     pub control: mpsc::Sender<(DuplexStream, Caller)>,

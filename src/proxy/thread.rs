@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rand::{SeedableRng, rngs::StdRng};
@@ -13,13 +13,16 @@ use tokio::net::TcpStream;
 
 use super::{
     Config, Links,
-    budget::Budget,
     exchange::Exchange,
     forward::{Buffers, Deadlines, Idle, MOST_AGE},
     h2::Calls,
-    latency::Latency,
+    pool::Way,
+    routing::Ways,
 };
-use crate::table::{InFlight, Place, Replica};
+use crate::table::{
+    InFlight, Place, Replica, Unclaimed,
+    queue::{Asker, Wait},
+};
 
 /// Everything that the connections of one thread share.
 pub(super) struct Core {
@@ -35,9 +38,8 @@ pub(super) struct Core {
     pub(super) deadlines: Rc<Deadlines>,
     /// Where bytes pass through.
     pub(super) buffers: RefCell<Buffers>,
-    retries: Arc<Budget>,
-    /// How long answers took, where hedging goes by that.
-    pub(super) latency: RefCell<Latency>,
+    /// Where requests can go.
+    ways: RefCell<Rc<Ways>>,
     pub(super) rng: RefCell<StdRng>,
     /// When the data plane began, the same for all cores.
     begun: Instant,
@@ -47,25 +49,18 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// A core that has carried nothing yet. Call on its thread.
-    pub(super) fn new(
-        index: usize,
-        config: Config,
-        links: Links,
-        retries: Arc<Budget>,
-        begun: Instant,
-        idle: Idle<TcpStream>,
-    ) -> Self {
+    /// A core that has carried nothing yet, one of so many. Call on its thread.
+    pub(super) fn new(index: usize, cores: usize, config: Config, links: Links, begun: Instant) -> Self {
+        let ways = RefCell::new(Rc::new(Ways::new(links.routing.borrow().clone(), &[])));
         Core {
             index,
             config,
             links,
-            idle,
+            idle: Idle::new(cores),
             calls: Calls::default(),
             deadlines: Deadlines::new(Instant::now()),
             buffers: RefCell::default(),
-            retries,
-            latency: RefCell::default(),
+            ways,
             rng: RefCell::new(StdRng::from_rng(&mut rand::rng())),
             begun,
             second: Cell::default(),
@@ -73,31 +68,45 @@ impl Core {
         }
     }
 
+    /// Where requests can go now.
+    pub(super) fn ways(&self) -> Rc<Ways> {
+        self.ways.borrow().clone()
+    }
+
     /// Counts a request that comes now.
-    pub(super) fn count_request(&self) {
-        let now = self.deadlines.time().saturating_duration_since(self.begun);
-        self.second.set(u32::try_from(now.as_secs()).unwrap_or(u32::MAX));
-        self.retries.count_request(self.index, self.second.get());
+    pub(super) fn count_request(&self, way: &Way) {
+        self.second.set(u32::try_from(self.now().as_secs()).unwrap_or(u32::MAX));
+        way.retries().count_request(self.index, self.second.get());
     }
 
     /// Claims the next candidate of an exchange.
-    pub(super) fn claim(&self, exchange: &mut Exchange) -> Option<InFlight> {
-        let now = self.deadlines.time().saturating_duration_since(self.begun);
-        exchange.next(&self.links.published, now, &mut *self.rng.borrow_mut())
+    pub(super) fn claim(&self, exchange: &mut Exchange) -> Result<InFlight, Unclaimed> {
+        exchange.next(&self.links.published, self.now(), &mut *self.rng.borrow_mut())
     }
 
-    /// Notes how long the replica of this claim took for a request that was given to it then, where the policy asks.
-    pub(super) fn measure(&self, claim: &InFlight, given: Instant) {
+    /// Has an exchange wait until somebody has less to do.
+    pub(super) fn wait(&self, exchange: &mut Exchange, asker: &Asker) -> Result<Wait, Unclaimed> {
+        exchange.wait(&self.links.published, self.now(), asker)
+    }
+
+    /// The time since the data plane began, at the last tick.
+    pub(super) fn now(&self) -> Duration {
+        self.deadlines.time().saturating_duration_since(self.begun)
+    }
+
+    /// How long the replica of this claim took for a request that was given to it then. The policy hears it if it asks.
+    pub(super) fn measure(&self, claim: &InFlight, given: Instant) -> Duration {
+        let took = given.elapsed();
         if claim.is_measured() {
-            let took = given.elapsed();
             let now = given.saturating_duration_since(self.begun) + took;
             claim.replica().load().latency().note(took, now);
         }
+        took
     }
 
     /// A place for another connection to a replica; where there is none, that of one that this core keeps.
-    pub(super) fn place(&self, replica: &Arc<Replica>) -> Option<Place> {
-        let most = self.config.max_connections;
+    pub(super) fn place(&self, way: &Way, replica: &Arc<Replica>) -> Option<Place> {
+        let most = way.config.max_connections;
         Place::take(replica, most).or_else(|| {
             self.idle.close_one(replica);
             Place::take(replica, most)
@@ -106,35 +115,26 @@ impl Core {
 
     /// Moves the time on, and closes what other cores wait for.
     pub(super) fn tick(&self, now: Instant) {
-        if self.config.max_connections < usize::MAX {
+        if self.ways.borrow().bound_connections() {
             self.idle.make_room();
         }
         self.deadlines.tick(now);
     }
 
     /// Takes a retry from what there may be.
-    pub(super) fn take_retry(&self) -> bool {
-        self.retries.take(self.second.get())
-    }
-
-    /// Has the fleet look at a replica that did not do its part.
-    pub(super) fn suspect(&self, replica: &Replica) {
-        replica.suspect();
-        self.links.nudge.notify_one();
-    }
-
-    /// Notes how a replica answered. When it failed often enough in a row, the fleet looks at it.
-    pub(super) fn note(&self, replica: &Replica, failed: bool) {
-        let (failures, most) = (replica.note(failed), self.config.eject_after);
-        if failures > 0 && most > 0 && failures.is_multiple_of(most) {
-            self.links.nudge.notify_one();
-        }
+    pub(super) fn take_retry(&self, way: &Way) -> bool {
+        way.retries().take(self.second.get())
     }
 
     /// Has connections end with what is in flight on them.
     pub(super) fn stop(&self) {
         self.stopping.set(true);
         self.deadlines.wake_all();
+    }
+
+    /// Which of the cores it is.
+    pub(super) fn index(&self) -> usize {
+        self.index
     }
 
     /// Whether connections end with what is in flight on them.
@@ -144,16 +144,24 @@ impl Core {
 
     /// Closes connections that nobody needs any more.
     pub(super) fn sweep(&self) {
-        let snapshot = self.links.published.load();
         let now = Instant::now();
-        self.idle.sweep(&snapshot.default, self.config.idle_timeout, MOST_AGE, now);
-        self.calls.sweep(&snapshot.default, self.config.idle_timeout, MOST_AGE, now);
+        self.idle.sweep(self.config.idle_timeout, MOST_AGE, now);
+        self.calls.sweep(self.config.idle_timeout, MOST_AGE, now);
     }
 
-    /// Follows the snapshot of this epoch: lets go of whoever is not in it.
-    pub(super) fn follow(&self, epoch: u64) {
+    /// Follows the routing and the snapshot of now: lets go of whoever is not in them.
+    pub(super) fn follow(&self) {
+        let routing = self.links.routing.borrow().clone();
+        if !Arc::ptr_eq(&routing, &self.ways().routing) {
+            let ways = Ways::new(routing, &self.ways().ways);
+            self.ways.replace(Rc::new(ways));
+        }
         self.sweep();
         self.deadlines.wake_busy();
+    }
+
+    /// Notes that it follows the snapshot of this epoch.
+    pub(super) fn acknowledge(&self, epoch: u64) {
         self.links.published.acknowledge(self.index, epoch);
     }
 }

@@ -1,31 +1,48 @@
 //! What a request reads: one immutable value, published whole. Pure.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{
+            AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
 use rand::Rng;
 
+mod counts;
 mod place;
+pub mod queue;
 mod replica;
+mod times;
+mod waiting;
 
+pub use counts::Counts;
 pub use place::{Place, Waiting};
 pub use replica::{InFlight, Replica};
+pub use times::{Spread, Times};
 
 use crate::{
-    name::InstanceId,
+    name::{InstanceId, Number},
     policy::{Candidates, Load, Policy, Rank, Request},
     ring::Ring,
 };
+use queue::Queue;
 
-/// Everything that the data plane goes by, at one moment.
-#[derive(Debug)]
+/// Which pool, for as long as the balancer runs: a later one has another, also under the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PoolId(pub u32);
+
+/// Who serves which pool, at one moment.
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// The pool that requests without a route of their own go to.
-    pub default: Table,
+    /// In the order of their ids.
+    tables: Vec<(PoolId, Table)>,
 }
 
 /// Who serves a pool. The ring holds every desired replica that was ever ready; one that is away keeps its seat.
@@ -34,6 +51,8 @@ pub struct Table {
     ring: Arc<Ring>,
     seats: Vec<Option<Arc<Replica>>>,
     sharing: Arc<Sharing>,
+    /// Where requests wait when all are full, where they may.
+    queue: Option<Arc<Queue>>,
 }
 
 /// How requests are shared out; the same in all tables of a pool.
@@ -44,6 +63,8 @@ struct Sharing {
     is_measured: bool,
     /// What a replica may have in flight.
     most: usize,
+    /// What [`Table::slow`] says, in microseconds; 0 for nothing.
+    slow: AtomicU64,
 }
 
 /// Why nobody was claimed.
@@ -51,8 +72,12 @@ struct Sharing {
 pub enum Unclaimed {
     /// Nobody serves who was not tried.
     Nobody,
-    /// Each of those has as much in flight as it may have.
+    /// Each of those has as much in flight as it may have, or others wait for them already.
     Full,
+    /// So has each, and as many wait as may. After so many seconds the line should have moved.
+    Crowded(u64),
+    /// The request waited for as long as it may. The same.
+    Late(u64),
 }
 
 /// The seats of a table as one request sees them.
@@ -62,7 +87,17 @@ struct Open<'a> {
     tried: &'a [InstanceId],
 }
 
-/// The one place where the fleet leaves a [`Snapshot`] and requests find it.
+/// The replica that a request prefers to all others.
+enum Preferred<'a> {
+    /// It may have the request.
+    Free(&'a Arc<Replica>),
+    /// It has as much in flight as it may have.
+    Full,
+    /// There is none, or something speaks against it.
+    Nobody,
+}
+
+/// The one place where fleets leave a [`Snapshot`] and requests find it.
 ///
 /// # Removing a replica without racing a request
 /// A claim counts itself in flight and only then looks whether the epoch is still the one it chose by; publishing
@@ -72,6 +107,8 @@ struct Open<'a> {
 #[derive(Debug)]
 pub struct Published {
     snapshot: ArcSwap<Snapshot>,
+    /// Held while a new snapshot is made of the old one, as each fleet changes its own pool's part.
+    writing: Mutex<()>,
     epoch: AtomicU64,
     /// The epoch that each core has taken note of.
     acknowledged: Box<[CachePadded<AtomicU64>]>,
@@ -85,7 +122,7 @@ impl Table {
     /// If there is not exactly one seat for each member.
     pub fn new(ring: Arc<Ring>, seats: Vec<Option<Arc<Replica>>>) -> Self {
         assert_eq!(ring.members().len(), seats.len(), "a seat for each member");
-        Table { ring, seats, sharing: Arc::new(Sharing::new(Policy::default(), usize::MAX)) }
+        Table { ring, seats, sharing: Arc::new(Sharing::new(Policy::default(), usize::MAX)), queue: None }
     }
 
     /// The same, where this policy decides, and no replica has more than `most` in flight.
@@ -93,17 +130,55 @@ impl Table {
         Table { sharing: Arc::new(Sharing::new(policy, most)), ..self }
     }
 
+    /// The same with a line in front of it: who finds all of them full waits there. Where there is one, it goes on with these
+    /// settings.
+    pub fn queued(self, settings: Option<queue::Settings>) -> Self {
+        let queue = match (&self.queue, settings) {
+            (None, None) => return self,
+            (None, Some(settings)) => Queue::new(settings, self.sharing.most),
+            (Some(queue), settings) => {
+                queue.configure(settings);
+                queue.clone()
+            }
+        };
+        self.serving().for_each(|replica| replica.serve(&queue));
+        Table { queue: Some(queue), ..self }
+    }
+
     /// The table that comes after this one: requests are shared out in the same way, as if there had been no change.
     ///
     /// # Panics
     /// As [`new`](Self::new).
     pub fn next(&self, ring: Arc<Ring>, seats: Vec<Option<Arc<Replica>>>) -> Self {
-        Table { sharing: self.sharing.clone(), ..Table::new(ring, seats) }
+        let (sharing, queue) = (self.sharing.clone(), self.queue.clone());
+        let table = Table { sharing, queue, ..Table::new(ring, seats) };
+        if let Some(queue) = &table.queue {
+            table.serving().for_each(|replica| replica.serve(queue));
+        }
+        table
     }
 
     /// What decides who serves.
     pub fn policy(&self) -> &Policy {
         &self.sharing.policy
+    }
+
+    /// Where requests wait when all are full, where they may.
+    pub fn queue(&self) -> Option<&Arc<Queue>> {
+        self.queue.as_ref()
+    }
+
+    /// After which time an answer counts as slow: what 95 of 100 of late did not take longer than. None while too few are
+    /// known.
+    pub fn slow(&self) -> Option<Duration> {
+        let micros = self.sharing.slow.load(Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros))
+    }
+
+    /// Says so, in all tables of the pool.
+    pub fn set_slow(&self, slow: Option<Duration>) {
+        let micros = slow.map_or(0, |slow| u64::try_from(slow.as_micros()).unwrap_or(u64::MAX));
+        self.sharing.slow.store(micros, Relaxed);
     }
 
     /// The ring behind it.
@@ -117,8 +192,17 @@ impl Table {
     }
 
     /// Everyone who serves now.
-    pub fn serving(&self) -> impl Iterator<Item = &Arc<Replica>> {
+    pub fn serving(&self) -> impl Iterator<Item = &Arc<Replica>> + Clone {
         self.seats.iter().flatten()
+    }
+
+    /// Hands what is free here to those who wait.
+    fn serve_waiting(&self) {
+        let Some(queue) = &self.queue else { return };
+        let Sharing { is_measured, most, .. } = *self.sharing;
+        if queue.is_waited_in() {
+            queue.serve(self.serving(), most, is_measured);
+        }
     }
 
     /// Whether requests would see no difference between the two.
@@ -128,28 +212,81 @@ impl Table {
             (None, None) => true,
             _ => false,
         };
-        let alike = Arc::ptr_eq(&self.ring, &other.ring) && Arc::ptr_eq(&self.sharing, &other.sharing);
+        let alike = Arc::ptr_eq(&self.ring, &other.ring)
+            && Arc::ptr_eq(&self.sharing, &other.sharing)
+            && self.queue.as_ref().map(Arc::as_ptr) == other.queue.as_ref().map(Arc::as_ptr);
         alike && self.seats.iter().zip(&other.seats).all(same)
     }
 }
 
 impl Sharing {
     fn new(policy: Policy, most: usize) -> Self {
-        Sharing { is_measured: policy.measures(), policy, most }
+        Sharing { is_measured: policy.measures(), policy, most, slow: AtomicU64::new(0) }
+    }
+}
+
+impl Snapshot {
+    /// Who serves this pool, if there is one.
+    pub fn table(&self, pool: PoolId) -> Option<&Table> {
+        let at = self.tables.binary_search_by_key(&pool, |(id, _)| *id).ok()?;
+        Some(&self.tables[at].1)
+    }
+
+    /// The same with this table for this pool, or without the pool.
+    fn with(&self, pool: PoolId, table: Option<Table>) -> Self {
+        let others = self.tables.iter().filter(|(id, _)| *id != pool).cloned();
+        let mut tables: Vec<_> = others.chain(table.map(|table| (pool, table))).collect();
+        tables.sort_by_key(|(id, _)| *id);
+        Snapshot { tables }
     }
 }
 
 impl Published {
-    /// Starts at epoch 0, to be read by this many cores.
-    pub fn new(first: Snapshot, cores: usize) -> Self {
+    /// Starts at epoch 0 without a pool, to be read by this many cores.
+    pub fn new(cores: usize) -> Self {
         let acknowledged = (0..cores).map(|_| CachePadded::default()).collect();
-        Published { snapshot: ArcSwap::from_pointee(first), epoch: AtomicU64::new(0), acknowledged }
+        Published {
+            snapshot: ArcSwap::default(),
+            writing: Mutex::default(),
+            epoch: AtomicU64::new(0),
+            acknowledged,
+        }
     }
 
-    /// Replaces the snapshot and returns the new epoch. One caller at a time: the fleet.
-    pub fn publish(&self, snapshot: Snapshot) -> u64 {
-        self.snapshot.store(Arc::new(snapshot));
+    /// Has this table be the pool's from now on. Returns the epoch that begins.
+    pub fn publish(&self, pool: PoolId, table: Table) -> u64 {
+        self.change(pool, Some(table))
+    }
+
+    /// Takes a pool out. Returns the epoch that begins.
+    pub fn remove(&self, pool: PoolId) -> u64 {
+        self.change(pool, None)
+    }
+
+    /// Begins an epoch in which all is as it was.
+    pub fn renew(&self) -> u64 {
         self.epoch.fetch_add(1, SeqCst) + 1
+    }
+
+    fn change(&self, pool: PoolId, table: Option<Table>) -> u64 {
+        let _alone = self.writing.lock().expect("nobody panics while holding it");
+        self.snapshot.store(Arc::new(self.load().with(pool, table)));
+        let epoch = self.renew();
+        if let Some(table) = self.load().table(pool) {
+            if let Some(queue) = &table.queue {
+                queue.bound(table.sharing.most);
+            }
+            table.serve_waiting();
+        }
+        epoch
+    }
+
+    /// Hands what is free in a pool to those who wait there. To be called when it may have become free otherwise than by the
+    /// end of a claim: when a replica that was not to be asked is asked again.
+    pub fn serve_waiting(&self, pool: PoolId) {
+        if let Some(table) = self.load().table(pool) {
+            table.serve_waiting();
+        }
     }
 
     /// How many snapshots came after the first.
@@ -172,23 +309,39 @@ impl Published {
         self.acknowledged.iter().map(|core| core.load(SeqCst)).min().unwrap_or(u64::MAX)
     }
 
-    /// Claims the candidate of the default pool that its policy chooses among those that are none of `tried` and may have
-    /// one more in flight: one that nothing speaks against, else one that the least speaks against.
+    /// Claims the candidate of this pool that its policy chooses among those that are none of `tried` and may have one more
+    /// in flight: one that nothing speaks against, else one that the least speaks against. The replica of the `preferred`
+    /// number goes first whatever the policy, unless it is suspected or ejected.
     pub fn claim<R: Rng>(
         &self,
+        pool: PoolId,
         mut request: Request<'_, R>,
+        preferred: Option<Number>,
         tried: &[InstanceId],
     ) -> Result<InFlight, Unclaimed> {
         loop {
             let epoch = self.epoch();
             let snapshot = self.load();
-            let open = Open { table: &snapshot.default, id: request.id, tried };
-            let Some(chosen) = open.choose(&mut request) else { return Err(open.unclaimed()) };
-            let Sharing { is_measured, most, .. } = *snapshot.default.sharing;
-            // who has become full meanwhile is not chosen again
-            let Some(claim) = InFlight::new(chosen, most, is_measured) else { continue };
+            let table = snapshot.table(pool).ok_or(Unclaimed::Nobody)?;
+            let open = Open { table, id: request.id, tried };
+            let preferred = open.preferred(preferred);
+            let chosen = match preferred {
+                Preferred::Free(replica) => Some(replica),
+                Preferred::Full | Preferred::Nobody => open.choose(&mut request),
+            };
+            let Some(chosen) = chosen.filter(|chosen| open.is_for_us(chosen)) else {
+                return Err(open.unclaimed());
+            };
+            let Sharing { is_measured, most, .. } = *table.sharing;
+            let is_stand_in = matches!(preferred, Preferred::Full);
+            let Some(mut claim) = InFlight::new(chosen, most, is_measured, is_stand_in) else {
+                if most == usize::MAX {
+                    return Err(Unclaimed::Full);
+                }
+                continue; // who has become full meanwhile is not chosen again
+            };
             if self.epoch() == epoch {
-                claim.count_request();
+                claim.prove();
                 return Ok(claim);
             }
         }
@@ -196,9 +349,35 @@ impl Published {
 }
 
 impl<'a> Open<'a> {
+    /// Whether a request may have this one. Not where others wait for it already; nor where it is one to which others are
+    /// preferred, and waiting for one of those spares the request a failure.
+    fn is_for_us(&self, chosen: &Replica) -> bool {
+        let Some(queue) = &self.table.queue else { return true };
+        let mut all = 0..self.table.seats.len();
+        let is_sound = |position| self.untried(position).is_some_and(|replica| !replica.is_shunned());
+        !(queue.is_waited_in() || queue.is_open() && chosen.is_shunned() && all.any(is_sound))
+    }
+
     fn choose<R: Rng>(&self, request: &mut Request<'_, R>) -> Option<&'a Arc<Replica>> {
         let position = self.table.policy().choose(request, self)?;
         self.table.seats[position].as_ref()
+    }
+
+    fn preferred(&self, number: Option<Number>) -> Preferred<'a> {
+        let Some(number) = number else { return Preferred::Nobody };
+        let position = self.table.ring.members().binary_search_by_key(&number, |member| member.number);
+        let replica = position.ok().and_then(|position| self.untried(position));
+        match replica.filter(|replica| replica.rank(self.id) <= Rank::Warming) {
+            Some(replica) if self.has_room(replica) => Preferred::Free(replica),
+            Some(_) => Preferred::Full,
+            None => Preferred::Nobody,
+        }
+    }
+
+    /// Whether it may have one more in flight.
+    fn has_room(&self, replica: &Replica) -> bool {
+        let most = self.table.sharing.most;
+        most == usize::MAX || replica.in_flight() < most
     }
 
     /// The one who sits here and was not tried.
@@ -220,9 +399,8 @@ impl Candidates for Open<'_> {
     }
 
     fn rank(&self, position: usize) -> Option<Rank> {
-        let (replica, most) = (self.untried(position)?, self.table.sharing.most);
-        let has_room = most == usize::MAX || replica.in_flight() < most;
-        has_room.then(|| replica.rank(self.id))
+        let replica = self.untried(position)?;
+        self.has_room(replica).then(|| replica.rank(self.id))
     }
 
     fn load(&self, position: usize) -> &Load {
@@ -232,7 +410,7 @@ impl Candidates for Open<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::SocketAddr, sync::Barrier, thread, time::Duration};
+    use std::{net::SocketAddr, sync::Barrier, thread};
 
     use rand::{SeedableRng, rngs::StdRng};
 
@@ -242,6 +420,14 @@ mod tests {
         policy::{Kind, Settings},
         ring::{Member, Spec, Weight},
     };
+
+    const POOL: PoolId = PoolId(0);
+
+    fn published(table: Table, cores: usize) -> Published {
+        let published = Published::new(cores);
+        published.publish(POOL, table);
+        published
+    }
 
     fn replica(number: u16) -> Arc<Replica> {
         let name = format!("Server-{number}").parse().unwrap();
@@ -259,7 +445,7 @@ mod tests {
 
     fn claim(published: &Published, id: u64, tried: &[InstanceId]) -> Result<InFlight, Unclaimed> {
         let rng = &mut StdRng::seed_from_u64(id);
-        published.claim(Request { id, now: Duration::ZERO, rng }, tried)
+        published.claim(POOL, Request { id, now: Duration::ZERO, rng }, None, tried)
     }
 
     #[test]
@@ -277,8 +463,7 @@ mod tests {
     #[test]
     fn a_claim_counts_until_it_is_dropped_and_skips_what_was_tried() {
         let (one, two) = (replica(1), replica(2));
-        let published =
-            Published::new(Snapshot { default: table(vec![Some(one.clone()), Some(two.clone())]) }, 0);
+        let published = published(table(vec![Some(one.clone()), Some(two.clone())]), 0);
         let first = claim(&published, 7, &[]).unwrap();
         assert_eq!(first.replica().in_flight(), 1);
         let second = claim(&published, 7, &[first.replica().instance.clone()]).unwrap();
@@ -286,13 +471,13 @@ mod tests {
         assert!(claim(&published, 7, &[one.instance.clone(), two.instance.clone()]).is_err());
         drop((first, second));
         assert_eq!((one.in_flight(), two.in_flight()), (0, 0));
-        assert_eq!((one.requests(), two.requests()), (1, 1));
+        assert_eq!([one, two].map(|replica| replica.counts().completed()), [1, 1]);
     }
 
     #[test]
     fn what_something_speaks_against_comes_last_but_before_nobody() {
         let replicas = [replica(1), replica(2), replica(3)];
-        let published = Published::new(Snapshot { default: table(replicas.clone().map(Some).to_vec()) }, 0);
+        let published = published(table(replicas.clone().map(Some).to_vec()), 0);
         let order = |id| {
             let mut tried = Vec::new();
             while let Ok(claim) = claim(&published, id, &tried) {
@@ -319,8 +504,7 @@ mod tests {
     #[test]
     fn one_that_warms_up_gets_its_share_of_its_keys_and_always_the_same() {
         let (one, two) = (replica(1), replica(2));
-        let published =
-            Published::new(Snapshot { default: table(vec![Some(one.clone()), Some(two.clone())]) }, 0);
+        let published = published(table(vec![Some(one.clone()), Some(two.clone())]), 0);
         let keys = || -> Vec<u64> {
             let its = |id: &u64| claim(&published, *id, &[]).unwrap().replica().number == one.number;
             (0..20_000).filter(its).collect()
@@ -340,7 +524,7 @@ mod tests {
 
     #[test]
     fn what_every_core_has_taken_note_of_is_acknowledged() {
-        let published = Published::new(Snapshot { default: table(vec![]) }, 2);
+        let published = published(table(vec![]), 2);
         published.acknowledge(0, 7);
         assert_eq!(published.acknowledged(), 0);
         published.acknowledge(1, 5);
@@ -348,11 +532,30 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_is_changed_and_removed_without_the_others() {
+        let (one, two) = (replica(1), replica(2));
+        let published = published(table(vec![Some(one.clone())]), 0);
+        let other = PoolId(7);
+        let of = |pool| {
+            let rng = &mut StdRng::seed_from_u64(1);
+            published.claim(pool, Request { id: 1, now: Duration::ZERO, rng }, None, &[])
+        };
+        assert_eq!(of(other).unwrap_err(), Unclaimed::Nobody);
+        published.publish(other, table(vec![Some(two.clone())]));
+        assert!(Arc::ptr_eq(of(POOL).unwrap().replica(), &one));
+        assert!(Arc::ptr_eq(of(other).unwrap().replica(), &two));
+        published.remove(POOL);
+        assert_eq!(of(POOL).unwrap_err(), Unclaimed::Nobody);
+        assert!(Arc::ptr_eq(of(other).unwrap().replica(), &two));
+        assert_eq!(published.epoch(), 3);
+    }
+
+    #[test]
     fn nothing_is_claimed_any_more_once_a_table_without_it_is_out_and_its_count_is_zero() {
         let (one, two) = (replica(1), replica(2));
         let with = table(vec![Some(one.clone()), Some(two.clone())]);
         let without = table(vec![None, Some(two)]);
-        let published = Published::new(Snapshot { default: with.clone() }, 0);
+        let published = published(with.clone(), 0);
         let gone = std::sync::atomic::AtomicBool::new(false);
         thread::scope(|scope| {
             let claimers: Vec<_> = (0..2)
@@ -367,14 +570,14 @@ mod tests {
                 })
                 .collect();
             while claimers.iter().any(|claimer| !claimer.is_finished()) {
-                published.publish(Snapshot { default: without.clone() });
+                published.publish(POOL, without.clone());
                 while one.in_flight() > 0 {
                     std::hint::spin_loop();
                 }
                 gone.store(true, SeqCst);
                 (0..200).for_each(|_| std::hint::spin_loop());
                 gone.store(false, SeqCst);
-                published.publish(Snapshot { default: with.clone() });
+                published.publish(POOL, with.clone());
             }
         });
     }
@@ -382,7 +585,7 @@ mod tests {
     #[test]
     fn one_that_has_all_it_may_have_is_passed_over_and_where_all_have_that_is_said() {
         let seats = vec![Some(replica(1)), Some(replica(2))];
-        let published = Published::new(Snapshot { default: table(seats).shared(Policy::default(), 2) }, 0);
+        let published = published(table(seats).shared(Policy::default(), 2), 0);
         let first = claim(&published, 7, &[]).unwrap();
         let (again, other) = (claim(&published, 7, &[]).unwrap(), claim(&published, 7, &[]).unwrap());
         assert!(Arc::ptr_eq(first.replica(), again.replica()));
@@ -396,6 +599,66 @@ mod tests {
         drop(last);
     }
 
+    /// Claims for a request that prefers this number.
+    fn claim_preferring(
+        published: &Published,
+        number: u16,
+        tried: &[InstanceId],
+    ) -> Result<InFlight, Unclaimed> {
+        let rng = &mut StdRng::seed_from_u64(1);
+        published.claim(POOL, Request { id: 7, now: Duration::ZERO, rng }, Number::new(number), tried)
+    }
+
+    #[test]
+    fn the_preferred_one_goes_first_by_every_policy_as_long_as_it_serves() {
+        for kind in Kind::ALL {
+            let (one, two, three) = (replica(1), replica(2), replica(3));
+            let seats = [&one, &two, &three].map(|replica| Some(replica.clone())).to_vec();
+            let policy = Policy::new(&Settings { kind: *kind, ..Settings::default() });
+            let table = table(seats).shared(policy, usize::MAX);
+            let published = published(table.clone(), 0);
+            let goes_to = |number: u16| {
+                let claim = claim_preferring(&published, number, &[]).unwrap();
+                assert!(!claim.is_stand_in());
+                claim.replica().number.get()
+            };
+            let stays = |number| (0..20).all(|_| goes_to(number) == number);
+            assert!([1, 2, 3].into_iter().all(stays), "{kind}");
+            two.set_share(0.0);
+            assert!(stays(2), "{kind}: it warms up");
+            two.set_share(1.0);
+            two.set_ejected(true);
+            assert!((0..20).all(|_| goes_to(2) != 2), "{kind}: it is ejected");
+            two.set_ejected(false);
+            two.suspect();
+            assert!((0..20).all(|_| goes_to(2) != 2), "{kind}: it is suspected");
+            two.clear(two.suspicions());
+            assert!(stays(2), "{kind}");
+            let other = claim_preferring(&published, 2, std::slice::from_ref(&two.instance)).unwrap();
+            assert!(!Arc::ptr_eq(other.replica(), &two) && !other.is_stand_in(), "{kind}: it was tried");
+            two.set_given_up(true);
+            assert!((0..20).all(|_| goes_to(2) != 2), "{kind}: it is dead");
+            let away = table.next(table.ring().clone(), vec![Some(one.clone()), None, Some(three.clone())]);
+            published.publish(POOL, away);
+            assert!((0..20).all(|_| goes_to(2) != 2), "{kind}: it is away");
+            assert!([4, u16::MAX].into_iter().all(|number| goes_to(number) != 2), "{kind}: there is none");
+        }
+    }
+
+    #[test]
+    fn another_stands_in_for_the_preferred_one_while_that_is_full() {
+        let seats = vec![Some(replica(1)), Some(replica(2))];
+        let published = published(table(seats).shared(Policy::default(), 1), 0);
+        let first = claim_preferring(&published, 2, &[]).unwrap();
+        assert_eq!((first.replica().number.get(), first.is_stand_in()), (2, false));
+        let other = claim_preferring(&published, 2, &[]).unwrap();
+        assert_eq!((other.replica().number.get(), other.is_stand_in()), (1, true));
+        assert_eq!(claim_preferring(&published, 2, &[]).unwrap_err(), Unclaimed::Full);
+        first.replica().set_ejected(true);
+        drop(other);
+        assert!(!claim_preferring(&published, 2, &[]).unwrap().is_stand_in(), "it would not be preferred");
+    }
+
     #[test]
     fn there_is_never_one_more_in_flight_than_there_may_be() {
         const MOST: usize = 3;
@@ -403,7 +666,7 @@ mod tests {
         for kind in [Kind::Ring, Kind::LeastRequests, Kind::RoundRobin] {
             let policy = Policy::new(&Settings { kind, ..Settings::default() });
             let table = table(replicas.clone().map(Some).to_vec()).shared(policy, MOST);
-            let published = Published::new(Snapshot { default: table }, 0);
+            let published = published(table, 0);
             let (refused, start) = (AtomicU64::new(0), Barrier::new(4));
             thread::scope(|scope| {
                 for core in 0..4 {

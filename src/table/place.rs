@@ -66,8 +66,8 @@ impl Places {
         self.taken.load(SeqCst)
     }
 
-    pub(super) fn are_wanted(&self) -> bool {
-        self.wanted.load(SeqCst) > 0
+    pub(super) fn wanted(&self) -> usize {
+        self.wanted.load(SeqCst)
     }
 }
 

@@ -3,15 +3,16 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{
             AtomicBool, AtomicU16, AtomicU32, AtomicU64,
             Ordering::{Relaxed, SeqCst},
         },
     },
+    time::Duration,
 };
 
-use super::place::Places;
+use super::{counts::Counts, place::Places, queue::Queue, times::Times};
 use crate::{
     name::{InstanceId, Name, Number},
     policy::{Load, Rank},
@@ -31,6 +32,9 @@ pub struct Replica {
     load: Load,
     pub(super) places: Places,
     standing: Standing,
+    /// The line in front of its pool, where there is one.
+    queue: OnceLock<Arc<Queue>>,
+    times: Times,
 }
 
 /// What requests and the fleet tell each other about a replica between two tables. Requests only read most of it.
@@ -47,8 +51,11 @@ struct Standing {
     /// The part of its keys that it gets, of `u16::MAX`.
     share: AtomicU16,
     errors: AtomicU64,
-    retries: AtomicU64,
+    unanswered: AtomicU64,
     truncated: AtomicU64,
+    unreached: AtomicU64,
+    retries: AtomicU64,
+    ejections: AtomicU64,
 }
 
 /// A request's claim on a replica, from its choice to the response's last byte.
@@ -56,6 +63,11 @@ struct Standing {
 pub struct InFlight {
     replica: Arc<Replica>,
     is_measured: bool,
+    is_stand_in: bool,
+    /// For how many requests its time stands; 0 where it is not timed.
+    stands_for: u32,
+    /// Whether it proved good: else it is taken back.
+    is_good: bool,
 }
 
 impl Replica {
@@ -70,8 +82,11 @@ impl Replica {
             seated: AtomicBool::new(true),
             share: AtomicU16::new(u16::MAX),
             errors: AtomicU64::new(0),
-            retries: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
             truncated: AtomicU64::new(0),
+            unreached: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            ejections: AtomicU64::new(0),
         };
         Replica {
             name,
@@ -81,6 +96,8 @@ impl Replica {
             load: Load::default(),
             places: Places::default(),
             standing,
+            queue: OnceLock::new(),
+            times: Times::default(),
         }
     }
 
@@ -89,9 +106,27 @@ impl Replica {
         self.load.in_flight()
     }
 
-    /// Requests that ever chose it, also those that moved on to another.
-    pub fn requests(&self) -> u64 {
-        self.load.requests()
+    /// What was counted of its requests, at one moment.
+    pub fn counts(&self) -> Counts {
+        let Standing { errors, unanswered, truncated, unreached, retries, ejections, .. } = &self.standing;
+        let mut counts = Counts::of(self.load.flow());
+        (counts.peak, counts.answers) = (self.load.peak() as u64, self.load.answers());
+        for (count, counted) in [
+            (&mut counts.errors, errors),
+            (&mut counts.unanswered, unanswered),
+            (&mut counts.truncated, truncated),
+            (&mut counts.unreached, unreached),
+            (&mut counts.retries, retries),
+            (&mut counts.ejections, ejections),
+        ] {
+            *count = counted.load(Relaxed);
+        }
+        counts
+    }
+
+    /// How long its answers took of late.
+    pub fn times(&self) -> &Times {
+        &self.times
     }
 
     /// Connections that the balancer has to it, those that nobody uses now among them.
@@ -101,27 +136,17 @@ impl Replica {
 
     /// Whether somebody waits for one of those to be closed.
     pub fn is_waited_for(&self) -> bool {
-        self.places.are_wanted()
+        self.waiting() > 0
+    }
+
+    /// How many wait for that.
+    pub fn waiting(&self) -> usize {
+        self.places.wanted()
     }
 
     /// What it has to do, as policies see it.
     pub fn load(&self) -> &Load {
         &self.load
-    }
-
-    /// Requests that it failed: by an error of its own (5xx), by breaking off, or by not answering in time.
-    pub fn errors(&self) -> u64 {
-        self.standing.errors.load(Relaxed)
-    }
-
-    /// Requests that moved on from it to another.
-    pub fn retries(&self) -> u64 {
-        self.standing.retries.load(Relaxed)
-    }
-
-    /// Responses that broke off when their head had gone to the client.
-    pub fn truncated(&self) -> u64 {
-        self.standing.truncated.load(Relaxed)
     }
 
     /// A connection to it failed: others are preferred until [`clear`](Self::clear).
@@ -202,14 +227,49 @@ impl Replica {
         self.standing.share.store((part.clamp(0.0, 1.0) * f64::from(u16::MAX)) as u16, Relaxed);
     }
 
-    /// Counts a request that moves on to another.
-    pub fn count_retry(&self) {
-        self.standing.retries.fetch_add(1, Relaxed);
+    /// Counts a request of which nothing could be sent to it.
+    pub fn count_unreached(&self) {
+        self.standing.unreached.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request that it broke off, or did not answer in time, before there was a response.
+    pub fn count_unanswered(&self) {
+        self.standing.unanswered.fetch_add(1, Relaxed);
     }
 
     /// Counts a response that broke off when its head had gone to the client.
     pub fn count_truncated(&self) {
         self.standing.truncated.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request that moves on to another.
+    pub fn count_retry(&self) {
+        self.standing.retries.fetch_add(1, Relaxed);
+    }
+
+    /// Counts that others come to be preferred to it for what it fails.
+    pub fn count_ejection(&self) {
+        self.standing.ejections.fetch_add(1, Relaxed);
+    }
+
+    /// Has those in this line get what becomes free here. It is the same line for good.
+    pub(super) fn serve(&self, queue: &Arc<Queue>) {
+        self.queue.get_or_init(|| queue.clone());
+    }
+
+    /// Whether the table in force has it and it lives.
+    pub(super) fn is_there(&self) -> bool {
+        self.is_seated() && !self.is_given_up()
+    }
+
+    /// Whether others are preferred to it for what it failed.
+    pub(super) fn is_shunned(&self) -> bool {
+        self.is_suspected() || self.is_ejected()
+    }
+
+    /// Whether there is nothing against it that waiting for another may spare a request.
+    pub(super) fn is_sound(&self) -> bool {
+        self.is_there() && !self.is_shunned()
     }
 
     /// How good a candidate it is for this id.
@@ -236,14 +296,48 @@ fn warmth(id: u64) -> u16 {
 }
 
 impl InFlight {
-    /// Counts it in flight, if there are then `most` at most. The request is counted apart, when the claim has proved good.
-    pub(super) fn new(replica: &Arc<Replica>, most: usize, is_measured: bool) -> Option<Self> {
-        replica.load.begin(most).then(|| InFlight { replica: replica.clone(), is_measured })
+    /// Counts it in flight, if there are then `most` at most, until it is dropped. Then it is taken back unless
+    /// [`prove`](Self::prove) was called.
+    pub(super) fn new(
+        replica: &Arc<Replica>,
+        most: usize,
+        is_measured: bool,
+        is_stand_in: bool,
+    ) -> Option<Self> {
+        let number = replica.load.begin(most)?;
+        let mut claim = InFlight::waited(replica, is_measured, number);
+        (claim.is_stand_in, claim.is_good) = (is_stand_in, false);
+        Some(claim)
     }
 
-    /// Counts the request that it is made for.
-    pub(super) fn count_request(&self) {
-        self.replica.load.count_request();
+    /// The same for a request that waited for any replica, and has this one for good if it is still fit when that is counted.
+    pub(super) fn after_wait(
+        replica: &Arc<Replica>,
+        most: usize,
+        is_measured: bool,
+        is_fit: impl Fn(&Replica) -> bool,
+    ) -> Option<Self> {
+        let number = replica.load.begin(most)?;
+        if !is_fit(replica) {
+            replica.load.withdraw();
+            return None;
+        }
+        Some(InFlight::waited(replica, is_measured, number))
+    }
+
+    /// One that follows another, which has just ended, in its place.
+    pub(super) fn in_place(replica: &Arc<Replica>, is_measured: bool) -> Self {
+        InFlight::waited(replica, is_measured, replica.load.pass_on())
+    }
+
+    fn waited(replica: &Arc<Replica>, is_measured: bool, number: u64) -> Self {
+        let stands_for = if is_measured { 1 } else { replica.times.stands_for(number) };
+        InFlight { replica: replica.clone(), is_measured, is_stand_in: true, stands_for, is_good: true }
+    }
+
+    /// Says that the request goes by it.
+    pub(super) fn prove(&mut self) {
+        self.is_good = true;
     }
 
     /// Whom the claim is on.
@@ -255,11 +349,34 @@ impl InFlight {
     pub fn is_measured(&self) -> bool {
         self.is_measured
     }
+
+    /// Whether the replica stands in for the one that the request prefers, only because that one has as much in flight as
+    /// it may have.
+    pub fn is_stand_in(&self) -> bool {
+        self.is_stand_in
+    }
+
+    /// Whether it is to be timed: always where it [is measured](Self::is_measured).
+    pub fn is_timed(&self) -> bool {
+        self.stands_for > 0
+    }
+
+    /// Notes that the response has begun: with this status and, where it is timed, after this time.
+    pub fn answered(&self, status: u16, took: Option<Duration>) {
+        self.replica.load.count_answer(status);
+        if let Some(took) = took {
+            self.replica.times.note(took, self.stands_for);
+        }
+    }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.replica.load.end();
+        match (self.is_good, self.replica.queue.get()) {
+            (true, None) => self.replica.load.end(),
+            (false, None) => self.replica.load.withdraw(),
+            (is_good, Some(queue)) => queue.end(&self.replica, self.is_measured, is_good),
+        }
     }
 }
 
@@ -273,7 +390,7 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let one = Replica::new(name, number, InstanceId::from_bits(1), address);
         assert_eq!([one.note(true), one.note(true), one.note(false), one.note(true)], [1, 2, 0, 1]);
-        assert_eq!((one.failures(), one.errors()), (1, 3));
+        assert_eq!((one.failures(), one.counts().errors), (1, 3));
         one.forgive();
         assert_eq!(one.failures(), 0);
     }

@@ -1,8 +1,7 @@
 //! The contract of `Engine`, sentence by sentence, for every engine: each fact is a test of each of them.
 //!
 //! An engine brings a [`Harness`] and says `contract!(run)`, where `run` gives a fact a harness of its own and cleans
-//! up after it, also when it panics. An engine that does not own its instances says `contract_of_all!(run)`: of theirs
-//! none ends by its hand or is seen to end.
+//! up after it, also when it panics. One that does not own its instances launches none; what holds of it is in its own tests.
 
 use std::{collections::BTreeMap, time::Duration};
 

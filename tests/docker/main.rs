@@ -9,16 +9,19 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 mod support;
 
 mod addition;
+mod compose;
 mod contained;
 mod engine;
 mod foreign;
 mod healing;
 mod healthcheck;
 mod kills;
+mod labels;
 mod load;
 mod membership;
 mod outage;
 mod restart;
+mod tasks;
 mod tls;
 
 /// Tests that measure time have the machine for themselves, as far as this suite goes.

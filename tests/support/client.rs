@@ -8,7 +8,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    task::JoinHandle,
+    time::timeout,
+};
 
 /// The deadline of an answer: more than `/add` may take.
 const ANSWER: Duration = Duration::from_secs(40);
@@ -36,13 +40,23 @@ impl Client {
 
     /// Connects, if someone accepts.
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Ok(Client::over(TcpStream::connect(address).await?, address).await)
+    }
+
+    /// Connects from this address of loopback.
+    pub async fn connect_from(client: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((client, 0).into()).expect("loopback has many addresses");
+        Client::over(socket.connect(address).await.expect("the balancer accepts"), address).await
+    }
+
+    async fn over(stream: TcpStream, address: SocketAddr) -> Self {
         stream.set_nodelay(true).expect("a socket");
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
         let driver = tokio::spawn(async move {
             let _told_by_the_request = connection.await;
         });
-        Ok(Client { sender, host: address.to_string(), driver })
+        Client { sender, host: address.to_string(), driver }
     }
 
     /// The answer to one request. What a call that changes something has for a body, or any that is not empty, is

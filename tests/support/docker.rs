@@ -52,9 +52,9 @@ pub fn containers(deployment: &str) -> Vec<Container> {
     let format = r#"{{.ID}} {{.Names}} {{.State}} {{.Label "ringkeeper.instance"}}"#;
     let shown = docker(&["ps", "--all", "--no-trunc", &filter, "--format", format]);
     let container = |line: &str| {
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let [id, name, state, instance] = words.try_into().expect("four words");
-        Container { id, name, state, instance }
+        let mut words = line.split(' ').map(str::to_owned);
+        let mut word = || words.next().unwrap_or_default(); // what somebody else started has no instance
+        Container { id: word(), name: word(), state: word(), instance: word() }
     };
     let mut containers: Vec<_> = shown.lines().map(container).collect();
     containers.sort();

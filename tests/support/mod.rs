@@ -11,6 +11,7 @@ use std::{
 
 pub mod balancer;
 pub mod client;
+pub mod dns;
 pub mod docker;
 pub mod load;
 pub mod process;
@@ -49,6 +50,11 @@ impl Deployment {
     /// One whose replicas are run by the test.
     pub fn of_upstreams() -> Self {
         Deployment::new("fixed")
+    }
+
+    /// One whose replicas are containers that the test starts.
+    pub fn of_labels() -> Self {
+        Deployment::new("labels")
     }
 
     /// One whose replicas are containers.
@@ -123,7 +129,7 @@ impl Deployment {
 
 impl Drop for Deployment {
     fn drop(&mut self) {
-        if self.engine == "docker" && self.docker_host.is_none() {
+        if ["docker", "labels"].contains(&self.engine) && self.docker_host.is_none() {
             docker::remove_all_of(&self.name);
         }
         let _may_never_have_been = std::fs::remove_dir_all(&self.state);

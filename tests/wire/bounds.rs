@@ -27,12 +27,17 @@ async fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().await
 }
 
-/// So many, or as many as there are descriptors for, if each needs so many of them.
+/// So many, or as many as there are descriptors for, if each needs so many of them. The system is asked for more than it
+/// lets a process have, which root may; a balancer that is started then may have as many.
 fn afford(wanted: usize, each: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    setrlimit(Resource::Nofile, raised).expect("up to the maximum is allowed");
-    let there = limit.maximum.map_or(wanted * each, |most| usize::try_from(most - OTHERS).expect("many"));
+    let needed = (wanted * each) as u64 + OTHERS;
+    let most = limit.maximum.map(|most| most.max(needed));
+    let raised = [most, limit.maximum].map(|most| Rlimit { current: most, maximum: most });
+    let is_raised = raised.into_iter().any(|raised| setrlimit(Resource::Nofile, raised).is_ok());
+    assert!(is_raised, "up to the maximum is allowed");
+    let there = getrlimit(Resource::Nofile).current;
+    let there = there.map_or(wanted * each, |there| usize::try_from(there - OTHERS).expect("many"));
     wanted.min(there / each)
 }
 

@@ -13,34 +13,45 @@ use tokio::net::TcpStream;
 use crate::support::{Answer, Balancer, Client, Deployment, PATIENCE, raw::Raw, stderr, until, within};
 
 /// Heartbeats that take no time.
-const QUICK: [&str; 4] = ["--heartbeat-interval", "100ms", "--heartbeat-timeout", "200ms"];
+pub const QUICK: [&str; 4] = ["--heartbeat-interval", "100ms", "--heartbeat-timeout", "200ms"];
 
 /// A server on an address of its own, where it can be ended and started again. Killed when this is dropped.
-struct Upstream {
-    address: SocketAddr,
+pub struct Upstream {
+    pub address: SocketAddr,
     word: &'static str,
     process: Option<Child>,
 }
 
 impl Upstream {
     /// An address where nothing listens yet.
-    fn absent(word: &'static str) -> Self {
-        static COUNT: AtomicU8 = AtomicU8::new(1);
-        // an address of loopback that no other test has: its port stays free while nothing listens
-        let [_, _, high, low] = std::process::id().to_be_bytes();
-        let ip = Ipv4Addr::new(127, 64 | high & 63, low, COUNT.fetch_add(1, Relaxed));
+    pub fn absent(word: &'static str) -> Self {
+        // its port stays free while nothing listens
+        let ip = own_address();
         let free = TcpListener::bind((ip, 0)).expect("loopback has many addresses");
         Upstream { address: free.local_addr().expect("bound"), word, process: None }
     }
 
+    /// As many, at one port, that listen: the addresses of one host.
+    pub async fn together<const N: usize>(words: [&'static str; N]) -> [Self; N] {
+        let first = Upstream::absent(words[0]);
+        let mut all = words.map(|word| {
+            let address = SocketAddr::new(own_address().into(), first.address.port());
+            Upstream { address, word, process: None }
+        });
+        for upstream in &mut all {
+            upstream.begin().await;
+        }
+        all
+    }
+
     /// One that listens.
-    async fn start(word: &'static str) -> Self {
+    pub async fn start(word: &'static str) -> Self {
         let mut upstream = Upstream::absent(word);
         upstream.begin().await;
         upstream
     }
 
-    async fn begin(&mut self) {
+    pub async fn begin(&mut self) {
         let mut command = Command::new(std::env::current_exe().expect("a test binary"));
         command.args(["replica", "--exact", "--ignored", "--nocapture"]).stdout(Stdio::null());
         command.env("BIND", self.address.ip().to_string()).env("PORT", self.address.port().to_string());
@@ -49,14 +60,14 @@ impl Upstream {
     }
 
     /// Ends it as `kill -9` does.
-    fn end(&mut self) {
+    pub fn end(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _may_have_ended = process.kill();
             let _may_have_ended = process.wait();
         }
     }
 
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         self.address.to_string()
     }
 }
@@ -67,22 +78,29 @@ impl Drop for Upstream {
     }
 }
 
+/// An address of loopback that no other test has.
+fn own_address() -> Ipv4Addr {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | high & 63, low, COUNT.fetch_add(1, Relaxed))
+}
+
 /// A balancer of these, with quick heartbeats; they may not be ready yet.
-async fn launch(deployment: &Deployment, upstreams: &[&str], more: &[&str]) -> Balancer {
+pub async fn launch(deployment: &Deployment, upstreams: &[&str], more: &[&str]) -> Balancer {
     let upstreams = upstreams.iter().flat_map(|upstream| ["--upstream", upstream]);
     let arguments: Vec<&str> = upstreams.chain(QUICK).chain(more.iter().copied()).collect();
     deployment.launch(&arguments).await
 }
 
-async fn call(balancer: &Balancer, (method, path): (&str, &str), n: usize, hostnames: &[&str]) -> Answer {
+pub async fn call(balancer: &Balancer, (method, path): (&str, &str), n: usize, hostnames: &[&str]) -> Answer {
     balancer.call(method, path, &json!({ "n": n, "hostnames": hostnames }).to_string()).await
 }
 
-const ADD: (&str, &str) = ("POST", "/add");
-const RM: (&str, &str) = ("DELETE", "/rm");
+pub const ADD: (&str, &str) = ("POST", "/add");
+pub const RM: (&str, &str) = ("DELETE", "/rm");
 
 /// Who answers each of these many requests; fails where one does not answer with 200.
-async fn answered_by(balancer: &Balancer, requests: u32) -> Vec<String> {
+pub async fn answered_by(balancer: &Balancer, requests: u32) -> Vec<String> {
     let (mut client, mut words) = (balancer.client().await, Vec::new());
     for id in 0..requests {
         let answer = client.call("GET", &format!("/seen?request_id={}", 100_000 + id), "").await;
@@ -92,7 +110,7 @@ async fn answered_by(balancer: &Balancer, requests: u32) -> Vec<String> {
     words
 }
 
-fn has(words: &[String], word: &str) -> bool {
+pub fn has(words: &[String], word: &str) -> bool {
     words.iter().any(|answered| answered == word)
 }
 
@@ -251,25 +269,6 @@ async fn what_is_no_address_is_a_bad_request_that_says_why() {
     assert_eq!(answer.status, 400);
     assert!(answer.body.contains("There is no replica named 'host'"), "{}", answer.body);
     assert_eq!(balancer.rows().await, before);
-}
-
-#[tokio::test]
-async fn a_host_is_looked_up_and_one_that_is_not_known_is_not_added() {
-    let one = Upstream::absent("one");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let by_name = format!("localhost:{}", listener.local_addr().expect("bound").port());
-    let deployment = Deployment::of_upstreams();
-    let balancer = launch(&deployment, &[&by_name], &[]).await;
-    balancer.all_ready().await;
-    assert_eq!(balancer.row(&by_name).await.address, listener.local_addr().ok());
-    let answer = call(&balancer, ADD, 2, &[&one.name(), "no-such-host.invalid:80"]).await;
-    assert_eq!(answer.status, 500, "{}", answer.body);
-    assert!(
-        answer.body.contains("no-such-host.invalid") && answer.body.contains("none was added"),
-        "{}",
-        answer.body
-    );
-    assert_eq!(balancer.names().await, [by_name]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 mod clients;
 mod grpc;
-mod peer;
+pub mod peer;
 mod programs;
 mod raw;
 mod replicas;

@@ -7,19 +7,27 @@ mod bounds;
 mod care;
 mod conformance;
 mod control;
+mod discovery;
+mod examples;
 mod fixed;
 mod h2;
 mod hostile;
+mod keys;
 mod kills;
 mod life;
+mod openapi;
 mod operate;
 mod origin;
 mod policies;
+mod pools;
 mod probes;
+mod queue;
 mod relay;
 mod retry;
 mod routes;
 mod settings;
+mod stats;
+mod sticky;
 mod trouble;
 
 /// Not a test but a replica, which the balancer under test starts where the sample replica's answers do not tell enough.

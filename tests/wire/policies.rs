@@ -37,7 +37,7 @@ const POLICIES: [&str; 9] = [
 ];
 
 /// Four servers that the test itself is. Each answers with its place; `/hold` only when the gate is open.
-struct Upstreams {
+pub struct Upstreams {
     addresses: Vec<String>,
     gate: watch::Sender<bool>,
     counts: Vec<Arc<Counts>>,
@@ -51,7 +51,7 @@ struct Counts {
 }
 
 impl Upstreams {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let (gate, opened) = watch::channel(false);
         let mut upstreams = Upstreams { addresses: Vec::new(), gate, counts: Vec::new() };
         for place in 0..4 {
@@ -65,13 +65,18 @@ impl Upstreams {
     }
 
     /// A balancer of them.
-    async fn balancer(&self, deployment: &Deployment, settings: &[&str]) -> Balancer {
+    pub async fn balancer(&self, deployment: &Deployment, settings: &[&str]) -> Balancer {
         let upstreams = self.addresses.iter().flat_map(|address| ["--upstream", address]);
         deployment.start(&upstreams.chain(settings.iter().copied()).collect::<Vec<_>>()).await
     }
 
+    /// Has them hold nothing any more.
+    pub fn open(&self) {
+        self.gate.send_replace(true);
+    }
+
     /// The places of those that hold a request, once so many are held.
-    async fn held(&self, many: usize) -> BTreeSet<usize> {
+    pub async fn held(&self, many: usize) -> BTreeSet<usize> {
         let counts = || self.counts.iter().map(|counts| counts.held.load(SeqCst));
         until("so many are held", async || counts().sum::<usize>() == many).await;
         counts().enumerate().filter(|(_, held)| *held > 0).map(|(place, _)| place).collect()
@@ -103,7 +108,7 @@ async fn attend(stream: TcpStream, place: usize, counts: Arc<Counts>, opened: wa
 }
 
 /// A request that is held, on a connection of its own.
-fn hold(balancer: &Balancer, key: u64) -> JoinHandle<Answer> {
+pub fn hold(balancer: &Balancer, key: u64) -> JoinHandle<Answer> {
     let address: SocketAddr = balancer.traffic;
     tokio::spawn(async move {
         Client::connect(address).await.call("GET", &format!("/hold?request_id={key}"), "").await

@@ -58,6 +58,15 @@ impl Forecast {
     }
 }
 
+/// How many of so many requests each that is ready gets, by number, where they are spread evenly by weight.
+pub fn even(pool: &Pool, requests: u64) -> BTreeMap<u16, u64> {
+    let ready = || pool.replicas.iter().filter(|replica| replica.is_ready());
+    let weight = |replica: &Replica| u64::from(replica.weight.unwrap_or(1));
+    let all = ready().map(weight).sum::<u64>().max(1) as f64;
+    let part = |replica: &Replica| (requests as f64 * weight(replica) as f64 / all).round() as u64;
+    ready().map(|replica| (replica.number, part(replica))).collect()
+}
+
 /// A replica as the ring sees it.
 pub fn member(replica: &Replica) -> Result<Member, ForecastError> {
     let number = Number::new(replica.number).ok_or_else(|| unknown("a replica has the number 0"))?;
@@ -85,7 +94,7 @@ fn unknown(what: &(impl std::fmt::Display + ?Sized)) -> ForecastError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Ids;
+    use crate::{client::Totals, ids::Ids};
 
     fn pool(hash: &str, states: &[(&str, u32)]) -> Pool {
         let replica = |(index, (state, restarts)): (usize, &(&str, u32))| Replica {
@@ -109,7 +118,10 @@ mod tests {
                 hash: hash.into(),
                 slack: 0.01,
             },
+            policy: "ring".into(),
+            queue: None,
             problem: None,
+            totals: Totals::default(),
             replicas: states.iter().enumerate().map(replica).collect(),
         }
     }
@@ -149,6 +161,13 @@ mod tests {
     fn who_leaves_or_was_never_ready_is_not_on_the_ring() {
         let states = [("ready", 0), ("ready", 0), ("ready", 0), ("starting", 0), ("leaving", 2)];
         assert_eq!(counts("sha256", &states), counts("sha256", &[("ready", 0); 3]));
+    }
+
+    #[test]
+    fn an_even_spread_is_by_weight_and_among_those_that_are_ready() {
+        let mut pool = pool("prime", &[("ready", 0), ("down", 1), ("ready", 0)]);
+        pool.replicas[2].weight = Some(3);
+        assert_eq!(even(&pool, 1000), BTreeMap::from([(1, 250), (3, 750)]));
     }
 
     #[test]

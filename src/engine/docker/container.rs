@@ -13,7 +13,7 @@ use bollard::models::{
 use super::{Config, Volume, healthcheck, images::DEFAULT_PORT};
 use crate::{
     engine::{Instance, Launch, State},
-    name::{Deployment, InstanceId, Name, Number, Owner},
+    name::{Deployment, InstanceId, Number, Owner},
 };
 
 pub(super) const DEPLOYMENT: &str = "ringkeeper.deployment";
@@ -44,7 +44,7 @@ pub struct Limits {
 
 /// The container that a launch asks for, which is to listen on this port.
 pub(super) fn body(launch: &Launch, config: &Config, port: u16) -> ContainerCreateBody {
-    let endpoint = EndpointSettings { aliases: Some(vec![launch.name.to_string()]), ..Default::default() };
+    let endpoint = EndpointSettings { aliases: Some(vec![launch.goes_by()]), ..Default::default() };
     let network = config.deployment.to_string();
     let given = &config.given;
     let variables = given.env.iter().map(|variable| format!("{}={}", variable.name, variable.value));
@@ -111,18 +111,20 @@ fn tmpfs(config: &Config) -> HashMap<String, String> {
 /// The instance that a row of the engine's list shows; `None` where its labels are not those of one.
 pub(super) fn observe(summary: &ContainerSummary, config: &Config) -> Option<Instance> {
     let label = |key: &str| summary.labels.as_ref()?.get(key).map(String::as_str);
-    let name: Name = label(NAME)?.parse().ok()?;
-    let holds_name = summary.names.iter().flatten().any(|n| n.trim_start_matches('/') == name.as_str());
-    Some(Instance {
+    let mut instance = Instance {
         id: InstanceId::parse(label(INSTANCE)?)?,
         owner: Owner::parse(label(OWNER)?)?,
         pool: label(POOL)?.into(),
-        name,
+        name: label(NAME)?.parse().ok()?,
         number: Number::new(label(NUMBER)?.parse().ok()?)?,
         state: state(summary, config),
-        holds_name,
+        holds_name: false,
         checked: healthcheck::checked(summary),
-    })
+        found: None,
+    };
+    let name = instance.goes_by();
+    instance.holds_name = summary.names.iter().flatten().any(|n| n.trim_start_matches('/') == name);
+    Some(instance)
 }
 
 fn state(summary: &ContainerSummary, config: &Config) -> State {

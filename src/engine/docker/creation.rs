@@ -11,10 +11,7 @@ use super::{
     answer::{explain, gone_is_ok, no_answer, refused, within},
     container, healthcheck,
 };
-use crate::{
-    engine::{ASK_TIMEOUT, EngineError, Launch, START_TIMEOUT},
-    name::Name,
-};
+use crate::engine::{ASK_TIMEOUT, EngineError, Launch, START_TIMEOUT};
 
 /// Who has a container's name.
 enum Holder {
@@ -35,7 +32,8 @@ impl DockerEngine {
     /// another deployment's replica has it. Returns its id.
     pub(super) async fn create(&self, launch: &Launch) -> Result<String, EngineError> {
         healthcheck::require(&self.docker, &self.config).await?;
-        let mut name = launch.name.to_string();
+        let wanted = launch.goes_by();
+        let mut name = wanted.clone();
         let port = match self.config.port {
             Some(port) => port,
             None => self.images.port().await?,
@@ -52,8 +50,8 @@ impl DockerEngine {
                         // the engine keeps a name from before it shows a container until after it has removed it
                         Holder::Gone => sleep(SETTLE).await,
                         Holder::Launch(id) => return Ok(id),
-                        Holder::Older(instance) => self.rename(&name, &launch.name, &instance).await?,
-                        Holder::OtherDeployment => name = format!("{}--{}", launch.name, launch.instance),
+                        Holder::Older(instance) => self.rename(&name, &wanted, &instance).await?,
+                        Holder::OtherDeployment => name = format!("{wanted}--{}", launch.instance),
                         Holder::Foreign(holder) => {
                             return Err(EngineError::NameTaken { name: launch.name.clone(), holder });
                         }
@@ -101,7 +99,7 @@ impl DockerEngine {
     pub(super) async fn rename(
         &self,
         container: &str,
-        name: &Name,
+        name: &str,
         instance: &str,
     ) -> Result<(), EngineError> {
         let options = RenameContainerOptions { name: format!("{name}--{instance}") };

@@ -33,7 +33,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
     ]
 }
 
-async fn version(docker: &Docker) -> Result<String, String> {
+pub(super) async fn version(docker: &Docker) -> Result<String, String> {
     let version = ask(docker.version()).await?;
     let (release, api) = (version.version.unwrap_or_default(), docker.client_version());
     let spoken = (api.major_version, api.minor_version);
@@ -91,7 +91,7 @@ async fn network(docker: &Docker, config: &Config) -> Result<String, String> {
     }
 }
 
-async fn clock(docker: &Docker) -> Result<String, String> {
+pub(super) async fn clock(docker: &Docker) -> Result<String, String> {
     let told = ask(docker.info()).await?.system_time.unwrap_or_default();
     let whole = told.split('.').next().unwrap_or_default();
     let theirs =

@@ -4,11 +4,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bollard::{
     Docker,
-    container::LogOutput,
     models::ContainerSummary,
     query_parameters::{
-        ListContainersOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-        StopContainerOptionsBuilder,
+        ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
     },
 };
 use futures_util::{
@@ -33,12 +31,14 @@ mod examine;
 mod given;
 mod healthcheck;
 mod images;
+mod labels;
+mod logs;
 mod network;
 mod registry;
 mod tls;
 mod watch;
 
-use answer::{explain, gone_is_ok, is_missing, is_under_way, within};
+use answer::{gone_is_ok, is_missing, is_under_way, within};
 pub use connect::{ConnectError, connect};
 pub use container::Limits;
 pub use examine::examine;
@@ -46,6 +46,7 @@ pub use given::{Given, Gpus, Tmpfs, Volume};
 pub use healthcheck::{CheckError, check_image};
 use images::Images;
 pub use images::{Pull, Pulling};
+pub use labels::{LabelsConfig, LabelsEngine, examine_labels};
 pub use registry::Login;
 
 /// Between two looks at something that the engine is busy with.
@@ -74,26 +75,46 @@ pub struct Config {
     pub needs_healthcheck: bool,
 }
 
+/// The way to a Docker engine, which the pools of a deployment share.
+#[derive(Clone, Debug)]
+pub struct Client {
+    docker: Docker,
+    /// Held while the network is made: the engine itself would make several of one name.
+    network: Arc<tokio::sync::Mutex<()>>,
+}
+
 /// A Docker engine at its local socket (or `DOCKER_HOST`).
 pub struct DockerEngine {
     docker: Docker,
     config: Config,
     images: Images,
     operations: Semaphore,
-    /// Held while the network is made: the engine itself would make several of one name.
-    network: tokio::sync::Mutex<()>,
+    network: Arc<tokio::sync::Mutex<()>>,
     changed: Arc<Notify>,
     watch: JoinHandle<()>,
 }
 
+impl Client {
+    /// The client alone.
+    pub fn docker(&self) -> Docker {
+        self.docker.clone()
+    }
+}
+
+impl From<Docker> for Client {
+    fn from(docker: Docker) -> Self {
+        Client { docker, network: Arc::default() }
+    }
+}
+
 impl DockerEngine {
     /// Works through this client from now on, watching the engine's events in the background. Call in a runtime.
-    pub fn new(docker: Docker, config: Config) -> Self {
+    pub fn new(client: impl Into<Client>, config: Config) -> Self {
+        let Client { docker, network } = client.into();
         let changed = Arc::new(Notify::new());
         let watch = tokio::spawn(watch::watch(docker.clone(), config.deployment.clone(), changed.clone()));
         let operations = Semaphore::new(config.concurrency);
         let images = Images::new(docker.clone(), config.image.clone(), config.pulling.clone());
-        let network = tokio::sync::Mutex::default();
         DockerEngine { docker, config, images, operations, network, changed, watch }
     }
 
@@ -186,7 +207,7 @@ impl DockerEngine {
         if !seen.holds_name {
             return Ok(());
         }
-        self.rename(summary.id.as_deref().unwrap_or_default(), &seen.name, instance.as_str()).await
+        self.rename(summary.id.as_deref().unwrap_or_default(), &seen.goes_by(), instance.as_str()).await
     }
 
     async fn stop_one(&self, instance: &InstanceId, how: Stop) -> Result<(), EngineError> {
@@ -230,12 +251,7 @@ impl DockerEngine {
         let Some(id) = self.find(instance).await?.and_then(|summary| summary.id) else {
             return Ok(stream::empty().boxed());
         };
-        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(follow);
-        let options = options.tail(&tail.to_string()).build();
-        let pieces = self.docker.logs(&id, Some(options));
-        Ok(pieces
-            .map(|piece| piece.map(LogOutput::into_bytes).map_err(|error| explain("read the logs", &error)))
-            .boxed())
+        Ok(logs::written(&self.docker, &id, tail, follow))
     }
 }
 

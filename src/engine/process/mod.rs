@@ -72,6 +72,13 @@ impl ProcessEngine {
         ProcessEngine { config, spawner: spawner(), children: Arc::default(), changed: Arc::default() }
     }
 
+    /// The same engine with the same children, which starts new ones as this says.
+    pub fn configured(&self, config: Config) -> Self {
+        let (spawner, children, changed) =
+            (self.spawner.clone(), self.children.clone(), self.changed.clone());
+        ProcessEngine { config, spawner, children, changed }
+    }
+
     fn children(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Running>> {
         self.children.lock().expect("nobody panics while holding it")
     }

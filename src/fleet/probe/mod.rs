@@ -95,5 +95,6 @@ fn instance_at(address: SocketAddr) -> Instance {
         state: State::Running(Some(address)),
         holds_name: true,
         checked: None,
+        found: None,
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 use futures_util::future::{BoxFuture, FutureExt};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     task::{JoinHandle, JoinSet},
     time::sleep,
 };
@@ -20,7 +20,7 @@ use crate::{
     name::Owner,
     policy::{self, Policy, Request, Settings},
     ring::{Ring, Spec},
-    table::{Published, Snapshot, Table},
+    table::{PoolId, Published, Table},
 };
 
 /// How long one that leaves may finish what it has.
@@ -54,6 +54,8 @@ impl Probe for Asking {
     }
 }
 
+pub(super) const POOL: PoolId = PoolId(0);
+
 impl Balancer {
     /// Starts with what is stored, or with a new set.
     pub(super) async fn start(
@@ -75,10 +77,21 @@ impl Balancer {
         let kind = kinds[seed as usize % kinds.len()];
         let policy = Policy::new(&Settings { kind, ..Settings::default() });
         let table = Table::new(ring, Vec::new()).shared(policy, usize::MAX);
-        let published = Arc::new(Published::new(Snapshot { default: table }, 0));
+        let published = Arc::new(Published::new(0));
         let (engine, probe) = (Arc::new(daemon.engine("ours")), Arc::new(Asking(daemon.clone())));
-        let parts =
-            Parts { engine, probe, store, desired: desired.clone(), published: published.clone(), rng };
+        let (epochs, pool) = (watch::channel(0).0, POOL);
+        let parts = Parts {
+            engine,
+            probe,
+            store,
+            desired: desired.clone(),
+            pool,
+            table,
+            published: published.clone(),
+            epochs,
+            rerouted: Arc::default(),
+            rng,
+        };
         let (fleet, handle) = Fleet::new(config.clone(), parts);
         witness.begin(&desired, handle.view.clone(), published.clone());
         let nudge = Arc::new(Notify::new());
@@ -112,7 +125,7 @@ impl Balancer {
         takes: Duration,
     ) -> Option<String> {
         let request = Request { id, now: Duration::ZERO, rng: &mut StdRng::seed_from_u64(id) };
-        let claim = self.published.claim(request, &[]).ok()?;
+        let claim = self.published.claim(POOL, request, None, &[]).ok()?;
         let (replica, name) = (claim.replica(), claim.replica().name.to_string());
         if !daemon.answers(replica.address) && !daemon.is_frozen(replica.address) {
             replica.suspect();

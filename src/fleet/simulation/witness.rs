@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use super::balancer::DRAIN;
+use super::balancer::{DRAIN, POOL};
 use crate::{
     engine::{
         Launch, State, Stop,
@@ -83,7 +83,7 @@ impl Witness {
         let seen = &mut *self.seen.lock().unwrap();
         let (Some(view), Some(published)) = (&seen.view, &seen.published) else { return };
         let view = view.borrow().clone();
-        let table: Vec<Arc<Replica>> = published.load().default.serving().cloned().collect();
+        let table: Vec<Arc<Replica>> = published.load().table(POOL).unwrap().serving().cloned().collect();
         let rows: Vec<Row> = view.desired().cloned().collect();
         let mut broken = each_once(&table);
         broken.extend(self.agree(&rows, &table));

@@ -30,6 +30,7 @@ impl Answering {
         response: &Response<'_>,
         asking: &Asking,
         replica: Option<&Replica>,
+        set_cookie: Option<&str>,
         is_stopping: bool,
     ) -> Self {
         let apart = asking.version == Version::Http10 && response.framing == Framing::Chunked;
@@ -38,7 +39,8 @@ impl Answering {
         let keep_alive = asking.keep_alive && !until_close && !is_stopping;
         let told = asking.told(replica);
         let told: Vec<Extra<'_>> = told.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        rewrite::response(out, response, &Delivery { version: asking.version, keep_alive, framing }, &told);
+        let delivery = Delivery { version: asking.version, keep_alive, framing };
+        rewrite::response(out, response, &delivery, &told, set_cookie);
         let download = if apart { Flow::content_only(response.framing) } else { Flow::new(response.framing) };
         let (status, keeps, switches) = (response.status, response.keep_alive, response.switches());
         Answering { status, download, keeps, keep_alive, switches, until_close }

@@ -1,26 +1,33 @@
 //! A request as it was read.
 
+use std::rc::Rc;
+
 use http::Method;
 use rand::RngExt;
 
 use super::{
+    client::Door,
     deadlines::{Moment, NEVER},
     upload::Upload,
 };
 use crate::{
     caller::Caller,
+    name::Number,
     proxy::{
         Protocol,
         answer::Answer,
-        exchange::Target,
         framing::{
-            Asked, Before, Body, Introduction, Progress, Refusal, Request, Scratch, Target as Url, Version,
+            Asked, Before, Body, Progress, Refusal, Request, Scratch, Target as Url, Version,
             rewrite::{self, Forwarding},
         },
         key::BODY_LIMIT,
+        pool::Way,
+        route::Sought,
+        routing::Target,
+        sticky::Sticky,
         thread::Core,
     },
-    table::Replica,
+    table::{Replica, queue::Priority},
 };
 
 /// The Host of a request that has none.
@@ -29,10 +36,14 @@ const DEFAULT_HOST: &str = "ringkeeper";
 /// What a request says of the exchange, and what goes to whoever answers.
 pub(super) struct Asking {
     pub(super) target: Target,
+    /// Its pool.
+    pub(super) way: Rc<Way>,
     /// Its id on the ring, as far as its head tells.
     pub(super) id: u64,
-    /// Whether its body may tell another.
-    pub(super) needs_body: bool,
+    /// How many sources of the pool's key its body may have, which go before that; 0 where it is not to be read for them.
+    pub(super) key_in_body: usize,
+    /// The number of the replica that its client stays with.
+    pub(super) preferred: Option<Number>,
     pub(super) upload: Upload,
     pub(super) asked: Asked,
     pub(super) version: Version,
@@ -45,6 +56,8 @@ pub(super) struct Asking {
     pub(super) response_at: Moment,
     /// Who asks.
     pub(super) caller: Caller,
+    /// How urgent it is, should it have to wait.
+    pub(super) priority: Priority,
     /// The answer, where it is for nobody but the balancer.
     pub(super) own: Option<Box<Answer>>,
     /// How many replicas were asked so far.
@@ -58,7 +71,7 @@ impl Asking {
     /// head is not whole. It is written into `spare` memory.
     pub(super) fn read(
         core: &Core,
-        introduction: &Introduction,
+        door: &Door,
         bytes: &[u8],
         progress: &mut Progress,
         fields: &mut Scratch,
@@ -68,38 +81,61 @@ impl Asking {
         let Some(mut request) = Request::parse(bytes, progress, &config.limits, fields)? else {
             return Ok(None);
         };
-        let exchange = &config.exchange;
-        let target = exchange.target(request.target.path)?;
+        let Door { introduction, listen } = door;
+        let ways = core.ways();
+        let sought =
+            Sought { listen: *listen, host: request.host, method: request.method, fields: &request.fields };
+        let target = ways.routing.target(&sought, request.target.path)?;
+        let way = &ways.ways[target.pool()];
+        let exchange = &way.config.exchange;
         let is_believed = config.trusted_proxies.contains(introduction.caller.address);
         let before = is_believed.then(|| Before::read(request.fields, &config.trusted_proxies)).flatten();
         let caller = before.as_ref().map_or(introduction.caller, |before| before.caller(introduction.caller));
-        let id = exchange.key.id(&request, caller.address, &mut *core.rng.borrow_mut());
+        let key = exchange.key.find(&request, caller.address, &mut *core.rng.borrow_mut());
         let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| Refusal::Method)?;
-        let is_pool = target == Target::Pool;
+        let is_pool = matches!(target, Target::Pool(..));
         let repeatable = is_pool && exchange.retry.may_repeat(&method);
-        let needs_body = is_pool && exchange.key.needs_body(&request);
+        let key_in_body = if is_pool { key.in_body } else { 0 };
+        let sticky = exchange.sticky.as_ref().filter(|_| is_pool);
+        let preferred = sticky.and_then(|sticky| sticky.number(&request));
+        let own_cookie = sticky.filter(|sticky| sticky.is_in(&request)).map(Sticky::name);
         let path = (is_pool && exchange.may_replace(&method)).then(|| request.target.path.into());
-        if let Target::Control(path) = target {
+        let rewritten = match target {
+            Target::Pool(_, Some(route)) => ways.routing.route(route).rewritten(request.target.path),
+            _ => None,
+        };
+        let control = match target {
+            Target::Control(path) => Some(path),
+            Target::Stats(_) => Some(way.stats()),
+            Target::Health(_) => Some(way.health()),
+            Target::Pool(..) => None,
+        };
+        if let Some(path) = control {
             request.target = Url { path, query: None, ..request.target };
+        } else if let Some(path) = &rewritten {
+            request.target = Url { path, ..request.target };
         }
         let mut body = Body::new(request.framing);
         let used = request.len + body.feed(&bytes[request.len..])?.taken;
         let mut out = spare.pop().unwrap_or_default();
-        let forwarding = Forwarding { introduction, before: before.as_ref(), default_host: DEFAULT_HOST };
+        let before = before.as_ref();
+        let forwarding = Forwarding { introduction, before, default_host: DEFAULT_HOST, own_cookie };
         let drawn = request.request_id.is_none().then(|| hexadecimal(core.rng.borrow_mut().random()));
         let drawn = drawn.as_ref().map(|digits| ("X-Request-Id", &digits[..]));
         rewrite::request(&mut out, &request, &forwarding, drawn.as_slice());
         let head = out.len();
         out.extend_from_slice(&bytes[request.len..used]);
         // of what is not executed twice, too: HTTP/2 tells of a request that was sent that it was not executed at all
-        let is_kept = repeatable || config.protocol == Protocol::H2c;
+        let is_kept = repeatable || way.config.protocol == Protocol::H2c;
         let kept = if is_kept { exchange.retry.body_limit } else { 0 };
-        let kept = if needs_body { kept.max(BODY_LIMIT) } else { kept };
+        let kept = if key_in_body > 0 { kept.max(BODY_LIMIT) } else { kept };
         let expects_continue = request.expects_continue && !body.is_ended() && used == request.len;
         let asking = Asking {
             target,
-            id,
-            needs_body,
+            way: way.clone(),
+            id: key.id,
+            key_in_body,
+            preferred,
             upload: Upload::new(out, head, body, kept, expects_continue),
             asked: Asked { is_head: request.method == "HEAD", upgrades: request.upgrades },
             version: request.version,
@@ -108,6 +144,7 @@ impl Asking {
             path,
             response_at: NEVER,
             caller,
+            priority: exchange.priority(&request),
             own: own(&request).map(Box::new),
             attempts: 0,
             request_id: config.debug_headers.then(|| {
@@ -122,7 +159,7 @@ impl Asking {
     pub(super) fn told(&self, replica: Option<&Replica>) -> Vec<(&'static str, String)> {
         let Some(request_id) = &self.request_id else { return Vec::new() };
         let mut fields = vec![("X-Request-Id", request_id.to_string())];
-        if self.target == Target::Pool {
+        if let Target::Pool(..) = self.target {
             fields.push(("X-Ringkeeper-Attempts", self.attempts.to_string()));
             fields.push(("X-Ringkeeper-Key", self.id.to_string()));
         }

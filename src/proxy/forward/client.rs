@@ -29,12 +29,12 @@ use crate::{
     caller::Caller,
     proxy::{
         answer::Answer,
-        exchange::Target,
         framing::{
             Framing, Introduction, Refusal, Version,
             rewrite::{self, Delivery, Extra},
         },
         h2,
+        routing::Target,
         thread::Core,
     },
 };
@@ -65,6 +65,7 @@ pub(in crate::proxy) trait Downstream: AsyncRead + AsyncWrite + Unpin {
         core: Rc<Core>,
         came: Vec<u8>,
         caller: Caller,
+        listen: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = ()>>>;
 }
 
@@ -86,8 +87,9 @@ impl Downstream for TcpStream {
         core: Rc<Core>,
         came: Vec<u8>,
         caller: Caller,
+        listen: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(h2::serve(core, self, came, caller))
+        Box::pin(h2::serve(core, self, came, caller, listen))
     }
 }
 
@@ -98,8 +100,16 @@ pub(super) struct Client<S> {
     /// Interim responses that it has not taken yet.
     pub(super) early: Pending,
     pub(super) deadline: Deadline,
+    /// Who it is and where it came in.
+    pub(super) door: Door,
+}
+
+/// How a client came in.
+pub(super) struct Door {
     /// Who it is.
     pub(super) introduction: Introduction,
+    /// At which listener, as it is configured.
+    pub(super) listen: SocketAddr,
 }
 
 /// What becomes of a connection after an exchange.
@@ -138,32 +148,42 @@ impl Fault {
     }
 }
 
-/// Serves a client's connection until it ends.
-pub(in crate::proxy) async fn serve<S: Downstream>(core: Rc<Core>, stream: S, peer: SocketAddr) {
-    let mut client = Client::new(&core, stream, peer.into());
+/// Serves a client's connection to this listener until it ends.
+pub(in crate::proxy) async fn serve<S: Downstream>(
+    core: Rc<Core>,
+    stream: S,
+    peer: SocketAddr,
+    listen: SocketAddr,
+) {
+    let mut client = Client::new(&core, stream, peer.into(), listen);
     client.deadline.set(core.config.header_timeout);
-    let is_introduced = core.config.proxy_protocol_from.contains(client.introduction.caller.address);
+    let is_introduced = core.config.proxy_protocol_from.contains(client.door.introduction.caller.address);
     if !is_introduced || client.take_preamble(&core).await {
         client.serve(core).await;
     }
 }
 
 /// Serves a connection of this client, of which nothing is asked any more, until it ends.
-pub(in crate::proxy) async fn serve_known<S: Downstream>(core: Rc<Core>, stream: S, caller: Caller) {
-    let client = Client::new(&core, stream, caller);
+pub(in crate::proxy) async fn serve_known<S: Downstream>(
+    core: Rc<Core>,
+    stream: S,
+    caller: Caller,
+    listen: SocketAddr,
+) {
+    let client = Client::new(&core, stream, caller, listen);
     client.deadline.set(core.config.header_timeout);
     client.serve(core).await;
 }
 
 impl<S: Downstream> Client<S> {
     /// One of whom nothing has come yet.
-    pub(super) fn new(core: &Core, stream: S, caller: Caller) -> Self {
+    pub(super) fn new(core: &Core, stream: S, caller: Caller, listen: SocketAddr) -> Self {
         Client {
             stream,
             arrived: Arrived::default(),
             early: Pending::default(),
             deadline: core.deadlines.deadline(),
-            introduction: introduction(core, caller),
+            door: Door { introduction: introduction(core, caller), listen },
         }
     }
 
@@ -184,7 +204,8 @@ impl<S: Downstream> Client<S> {
             After::Linger => self.linger(&core).await,
             After::Version => {
                 let came = std::mem::take(self.arrived.rest());
-                self.stream.go_on_in_http2(core, came, self.introduction.caller).await;
+                let Door { introduction, listen } = &self.door;
+                self.stream.go_on_in_http2(core, came, introduction.caller, *listen).await;
             }
             After::Next | After::End => {}
         }
@@ -203,8 +224,8 @@ impl<S: Downstream> Client<S> {
         };
         let after = match (asking.own.take(), asking.target) {
             (Some(answer), _) => self.tell(core, Some(&asking), &answer).await,
-            (None, Target::Pool) => delivery::by_pool(self, core, &mut asking).await,
-            (None, Target::Control(_)) => delivery::by_control(self, core, &mut asking).await,
+            (None, Target::Pool(..)) => delivery::by_pool(self, core, &mut asking).await,
+            (None, _) => delivery::by_control(self, core, &mut asking).await,
         };
         core.buffers.borrow_mut().take_back(asking.upload.into_bytes());
         after
@@ -213,10 +234,10 @@ impl<S: Downstream> Client<S> {
     fn poll_request(&mut self, cx: &mut Context<'_>, core: &Core) -> Poll<Result<Asking, NoHead>> {
         let was_empty = self.arrived.is_empty();
         let Buffers { input, fields, spare, .. } = &mut *core.buffers.borrow_mut();
-        let introduction = &self.introduction;
+        let door = &self.door;
         let taken =
             self.arrived.poll_head(cx, &mut self.stream, &mut input[..PIECE], |_, bytes, progress| {
-                Asking::read(core, introduction, bytes, progress, fields, spare)
+                Asking::read(core, door, bytes, progress, fields, spare)
             });
         if taken.is_ready() {
             return taken;

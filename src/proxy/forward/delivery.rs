@@ -9,41 +9,44 @@ use super::{
     asking::Asking,
     attempt::{Attempt, Failed},
     client::{After, Client, Downstream, Fault},
-    hedge, relay,
+    hedge, queue, relay,
 };
 use crate::{
     proxy::{
         answer::{Answer, Failure},
         exchange::Exchange,
+        pool::Way,
         retry::Setback,
         thread::Core,
     },
-    table::Replica,
+    table::{Replica, Unclaimed},
 };
 
 /// Bytes under way to the control API, each direction.
 const CONTROL_PIPE: usize = 16 * 1024;
 
-/// Has a request answered by a replica of the pool: by the first candidate that gives a good answer. A bad one is passed
+/// Has a request answered by a replica of its pool: by the first candidate that gives a good answer. A bad one is passed
 /// on if others were asked in vain.
 pub(super) async fn by_pool<S: Downstream>(
     client: &mut Client<S>,
     core: &Rc<Core>,
     asking: &mut Asking,
 ) -> After {
-    core.count_request();
-    if asking.needs_body {
+    let way = asking.way.clone();
+    core.count_request(&way);
+    if asking.key_in_body > 0 {
         if let Err(fault) = whole(client, core, asking).await {
             return client.fail(core, fault).await;
         }
-        asking.id = core.config.exchange.key.id_in_body(asking.upload.body()).unwrap_or(asking.id);
+        let key = &way.config.exchange.key;
+        asking.id = key.id_in_body(asking.key_in_body, asking.upload.body()).unwrap_or(asking.id);
     }
-    asking.response_at = core.deadlines.after(core.config.response_timeout);
+    asking.response_at = core.deadlines.after(way.config.response_timeout);
     client.deadline.set_busy(true);
-    let mut exchange = Exchange::new(asking.id, asking.repeatable);
+    let mut exchange = Exchange::new(way.id, asking.id, asking.preferred, asking.repeatable);
     let answered = answered(client, core, asking, &mut exchange).await;
     let after = match answered {
-        Ok((answering, attempt)) => match replaced(core, asking, &answering) {
+        Ok((answering, attempt)) => match replaced(asking, &answering) {
             Some(answer) => {
                 relay::discard(core, answering, attempt);
                 client.tell(core, Some(asking), &answer).await
@@ -67,7 +70,7 @@ pub(super) async fn by_control<S: Downstream>(
     if core.links.control.send((far, asking.caller)).await.is_err() {
         return client.tell(core, Some(asking), &Failure::Broken.answer()).await;
     }
-    let mut attempt = Attempt::with_control(core, near);
+    let mut attempt = Attempt::with_control(core, &asking.way, near);
     match poll_fn(|cx| attempt.poll(cx, core, client, asking)).await {
         Ok(answering) => relay::pass_on(client, core, asking, answering, attempt).await,
         Err(Failed::Client(fault)) => client.fail(core, fault).await,
@@ -82,22 +85,34 @@ async fn answered<S: Downstream>(
     asking: &mut Asking,
     exchange: &mut Exchange,
 ) -> Result<(Answering, Attempt), Option<Fault>> {
-    let retry = &core.config.exchange.retry;
+    let way = asking.way.clone();
+    let retry = &way.config.exchange.retry;
     let mut bad = None;
     let mut left: Option<Arc<Replica>> = None;
-    while let Some(claim) = core.claim(exchange) {
+    loop {
+        let claim = match core.claim(exchange) {
+            Ok(claim) => claim,
+            // who has an answer, if a bad one, holds a place, and does not wait for another
+            Err(Unclaimed::Full) if bad.is_none() => {
+                match Box::pin(queue::wait(client, core, asking, exchange)).await? {
+                    Some(claim) => claim,
+                    None => break,
+                }
+            }
+            Err(_) => break,
+        };
         if let Some(left) = left.take() {
             left.count_retry();
         }
         asking.attempts += 1;
-        let mut attempt = Attempt::new(core, claim);
+        let mut attempt = Attempt::new(core, &way, claim);
         let outcome = match retry.hedge.is_some() && asking.repeatable {
             true => Box::pin(hedge::race(&mut attempt, client, core, asking, exchange)).await,
             false => poll_fn(|cx| attempt.poll(cx, core, client, asking)).await,
         };
         left = attempt.replica().cloned();
         let setback = match outcome {
-            Ok(answering) if asks_another(core, &answering) => {
+            Ok(answering) if asks_another(&way, &answering) => {
                 bad = Some((answering, attempt));
                 Setback::Status
             }
@@ -105,22 +120,22 @@ async fn answered<S: Downstream>(
             Err(Failed::Setback(setback)) => setback,
             Err(Failed::Client(fault)) => return Err(Some(fault)),
         };
-        if !exchange.goes_on(setback, asking.upload.is_kept(), || core.take_retry()) {
+        if !exchange.goes_on(setback, asking.upload.is_kept(), || core.take_retry(&way)) {
             break;
         }
     }
     bad.ok_or(None)
 }
 
-fn asks_another(core: &Core, answering: &Answering) -> bool {
+fn asks_another(way: &Way, answering: &Answering) -> bool {
     let status = StatusCode::from_u16(answering.status);
-    status.is_ok_and(|status| core.config.exchange.retry.asks_another(status))
+    status.is_ok_and(|status| way.config.exchange.retry.asks_another(status))
 }
 
 /// The answer that goes to the client in place of this one, if one does.
-fn replaced(core: &Core, asking: &Asking, answering: &Answering) -> Option<Answer> {
+fn replaced(asking: &Asking, answering: &Answering) -> Option<Answer> {
     let (path, status) = (asking.path.as_deref()?, StatusCode::from_u16(answering.status).ok()?);
-    core.config.exchange.instead_of(status, &Method::GET, path)
+    asking.way.config.exchange.instead_of(status, &Method::GET, path)
 }
 
 /// Reads the body that the key is in.

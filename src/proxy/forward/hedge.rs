@@ -20,7 +20,7 @@ pub(super) async fn race<S: Downstream>(
     asking: &mut Asking,
     exchange: &mut Exchange,
 ) -> Result<Answering, Failed> {
-    let Some(after) = after(core) else {
+    let Some(after) = after(core, asking) else {
         return poll_fn(|cx| first.poll(cx, core, client, asking)).await;
     };
     let mut is_slow = pin!(sleep(after));
@@ -31,12 +31,12 @@ pub(super) async fn race<S: Downstream>(
     if let Some(done) = done.await {
         return done;
     }
-    let may = asking.upload.is_read() && asking.can_repeat() && core.take_retry();
-    let Some(claim) = may.then(|| core.claim(exchange)).flatten() else {
+    let may = asking.upload.is_read() && asking.can_repeat() && core.take_retry(&asking.way);
+    let Some(claim) = may.then(|| core.claim(exchange).ok()).flatten() else {
         return poll_fn(|cx| first.poll(cx, core, client, asking)).await;
     };
     asking.attempts += 1;
-    let mut second = Attempt::new(core, claim);
+    let mut second = Attempt::new(core, &asking.way, claim);
     let mut failed = [false; 2];
     poll_fn(|cx| {
         for at in [0, 1] {
@@ -61,9 +61,9 @@ pub(super) async fn race<S: Downstream>(
 }
 
 /// After which time the first counts as slow.
-fn after(core: &Core) -> Option<Duration> {
-    match core.config.exchange.retry.hedge? {
+fn after(core: &Core, asking: &Asking) -> Option<Duration> {
+    match asking.way.config.exchange.retry.hedge? {
         Hedge::After(after) => Some(after),
-        Hedge::P95 => core.latency.borrow().p95(),
+        Hedge::P95 => core.links.published.load().table(asking.way.id)?.slow(),
     }
 }

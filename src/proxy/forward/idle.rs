@@ -10,7 +10,7 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use crate::table::{Place, Replica, Table};
+use crate::table::{Place, Replica};
 
 /// Idle connections of a core to one replica, above which more are closed, however many there may be.
 const MOST_IDLE: usize = 1024;
@@ -34,8 +34,8 @@ impl Upstream for TcpStream {
 /// The idle connections of a core.
 #[derive(Debug)]
 pub(in crate::proxy) struct Idle<S> {
-    /// To one replica, above which more are closed.
-    most: usize,
+    /// How many cores there are.
+    cores: usize,
     replicas: RefCell<HashMap<*const Replica, Parked<S>>>,
 }
 
@@ -54,10 +54,9 @@ struct Connection<S> {
 }
 
 impl<S: Upstream> Idle<S> {
-    /// None yet. Where a replica may have `most` connections of all cores together, each core keeps its part of them at
-    /// most, so that the others have theirs.
-    pub(in crate::proxy) fn new(most: usize, cores: usize) -> Self {
-        Idle { most: MOST_IDLE.min(most / cores.max(1)), replicas: RefCell::default() }
+    /// None yet, of a core that is one of so many.
+    pub(in crate::proxy) fn new(cores: usize) -> Self {
+        Idle { cores, replicas: RefCell::default() }
     }
 
     /// A connection that is still open, and when it was opened.
@@ -69,8 +68,16 @@ impl<S: Upstream> Idle<S> {
         open.next().map(|connection| (connection.stream, connection.place, connection.opened))
     }
 
-    /// Keeps a connection whose last response has ended, if the replica still serves and nobody waits for its place.
-    pub(in crate::proxy) fn give_back(&self, stream: S, place: Place, opened: Instant, now: Instant) {
+    /// Keeps a connection whose last response has ended, if the replica still serves and nobody waits for its place. Where
+    /// there may be `most` of all cores together, each core keeps its part of them at most, so that the others have theirs.
+    pub(in crate::proxy) fn give_back(
+        &self,
+        stream: S,
+        place: Place,
+        most: usize,
+        opened: Instant,
+        now: Instant,
+    ) {
         let replica = place.replica();
         if !replica.is_seated() || replica.is_waited_for() {
             return;
@@ -78,7 +85,7 @@ impl<S: Upstream> Idle<S> {
         let mut replicas = self.replicas.borrow_mut();
         let empty = || Parked { replica: replica.clone(), connections: Vec::new() };
         let connections = &mut replicas.entry(Arc::as_ptr(replica)).or_insert_with(empty).connections;
-        if connections.len() < self.most {
+        if connections.len() < MOST_IDLE.min(most / self.cores) {
             connections.push(Connection { stream, place, opened, parked: now });
         }
     }
@@ -99,9 +106,9 @@ impl<S: Upstream> Idle<S> {
 
     /// Closes connections that were idle or open for too long, those that the replica closed, and those to replicas
     /// that do not serve any more.
-    pub(in crate::proxy) fn sweep(&self, table: &Table, idle_timeout: Duration, age: Duration, now: Instant) {
+    pub(in crate::proxy) fn sweep(&self, idle_timeout: Duration, age: Duration, now: Instant) {
         let mut replicas = self.replicas.borrow_mut();
-        replicas.retain(|_, parked| table.serving().any(|serving| Arc::ptr_eq(serving, &parked.replica)));
+        replicas.retain(|_, parked| parked.replica.is_seated());
         for parked in replicas.values_mut() {
             parked.connections.retain(|connection| {
                 now.duration_since(connection.parked) < idle_timeout
@@ -123,10 +130,10 @@ mod tests {
     use super::*;
     use crate::{
         name::{InstanceId, Number},
-        ring::{Member, Ring, Spec, Weight},
         table::Waiting,
     };
 
+    const MOST: usize = usize::MAX;
     const MINUTE: Duration = Duration::from_secs(60);
 
     /// A connection with a number, and those that the replica has closed.
@@ -145,11 +152,6 @@ mod tests {
         Arc::new(Replica::new(name, Number::new(1).unwrap(), InstanceId::from_bits(1), address))
     }
 
-    fn table(replica: Option<Arc<Replica>>) -> Table {
-        let members = [Member { number: Number::new(1).unwrap(), weight: Weight::ONE }];
-        Table::new(Arc::new(Ring::build(&members, &Spec::assignment()).unwrap()), vec![replica])
-    }
-
     fn place(replica: &Arc<Replica>) -> Place {
         Place::take(replica, usize::MAX).unwrap()
     }
@@ -160,10 +162,9 @@ mod tests {
 
     #[test]
     fn the_last_one_used_is_used_first_and_closed_ones_never() {
-        let (idle, replica, closed, now) =
-            (Idle::new(usize::MAX, 1), replica(), Rc::default(), Instant::now());
+        let (idle, replica, closed, now) = (Idle::new(1), replica(), Rc::default(), Instant::now());
         for number in 1..=4 {
-            idle.give_back(Wire(number, Rc::clone(&closed)), place(&replica), now, now);
+            idle.give_back(Wire(number, Rc::clone(&closed)), place(&replica), MOST, now, now);
         }
         closed.borrow_mut().push(3);
         assert_eq!(number(idle.take(&replica)), Some(4));
@@ -174,34 +175,34 @@ mod tests {
 
     #[test]
     fn connections_grow_neither_old_nor_idle_for_long() {
-        let (idle, replica, closed, now) =
-            (Idle::new(usize::MAX, 1), replica(), Rc::default(), Instant::now());
-        let table = table(Some(replica.clone()));
-        idle.give_back(Wire(1, Rc::clone(&closed)), place(&replica), now, now);
-        idle.give_back(Wire(2, Rc::clone(&closed)), place(&replica), now, now + 3 * MINUTE);
-        idle.give_back(Wire(3, Rc::clone(&closed)), place(&replica), now + MINUTE, now + 3 * MINUTE);
-        idle.sweep(&table, 2 * MINUTE, 4 * MINUTE, now + 4 * MINUTE);
+        let (idle, replica, closed, now) = (Idle::new(1), replica(), Rc::default(), Instant::now());
+        idle.give_back(Wire(1, Rc::clone(&closed)), place(&replica), MOST, now, now);
+        idle.give_back(Wire(2, Rc::clone(&closed)), place(&replica), MOST, now, now + 3 * MINUTE);
+        idle.give_back(Wire(3, Rc::clone(&closed)), place(&replica), MOST, now + MINUTE, now + 3 * MINUTE);
+        idle.sweep(2 * MINUTE, 4 * MINUTE, now + 4 * MINUTE);
         assert_eq!(number(idle.take(&replica)), Some(3));
         assert_eq!(number(idle.take(&replica)), None);
     }
 
     #[test]
     fn nothing_is_kept_of_who_does_not_serve() {
-        let (idle, replica, closed, now) =
-            (Idle::new(usize::MAX, 1), replica(), Rc::default(), Instant::now());
-        idle.give_back(Wire(1, Rc::clone(&closed)), place(&replica), now, now);
-        idle.sweep(&table(None), MINUTE, MINUTE, now);
-        assert_eq!(number(idle.take(&replica)), None);
+        let (idle, replica, closed, now) = (Idle::new(1), replica(), Rc::default(), Instant::now());
+        idle.give_back(Wire(1, Rc::clone(&closed)), place(&replica), MOST, now, now);
+        idle.sweep(MINUTE, MINUTE, now);
+        assert_eq!(number(idle.take(&replica)), Some(1));
+        idle.give_back(Wire(1, Rc::clone(&closed)), place(&replica), MOST, now, now);
         replica.set_seated(false);
-        idle.give_back(Wire(2, Rc::clone(&closed)), place(&replica), now, now);
+        idle.sweep(MINUTE, MINUTE, now);
+        assert_eq!(number(idle.take(&replica)), None);
+        idle.give_back(Wire(2, Rc::clone(&closed)), place(&replica), MOST, now, now);
         assert_eq!(number(idle.take(&replica)), None);
     }
 
     #[test]
     fn a_core_keeps_its_part_of_what_there_may_be_and_closes_what_another_waits_for() {
-        let (idle, replica, closed, now) = (Idle::new(7, 2), replica(), Rc::default(), Instant::now());
+        let (idle, replica, closed, now) = (Idle::new(2), replica(), Rc::default(), Instant::now());
         for number in 1..=5 {
-            idle.give_back(Wire(number, Rc::clone(&closed)), place(&replica), now, now);
+            idle.give_back(Wire(number, Rc::clone(&closed)), place(&replica), 7, now, now);
         }
         assert_eq!(replica.connections(), 3);
         idle.make_room();
@@ -209,7 +210,7 @@ mod tests {
         let waiting = Waiting::begin(&replica);
         idle.make_room();
         assert_eq!(replica.connections(), 2);
-        idle.give_back(Wire(6, Rc::clone(&closed)), place(&replica), now, now);
+        idle.give_back(Wire(6, Rc::clone(&closed)), place(&replica), 7, now, now);
         assert_eq!(replica.connections(), 2, "not kept");
         drop(waiting);
         idle.close_one(&replica);

@@ -6,7 +6,7 @@
 //!
 //! In the order of a request's way: [`client`] reads it from a connection, [`asking`] is what it says, [`delivery`] has it
 //! answered by [`attempt`] after attempt, each of which sends the [`upload`] and waits for an [`answering`] by [`reading`]; the
-//! rest of both bodies is [`relay`]'s.
+//! rest of both bodies is [`relay`]'s. Where no replica may have another request, it waits in the [`queue`].
 
 mod answering;
 mod arrived;
@@ -21,6 +21,7 @@ mod hedge;
 mod idle;
 mod line;
 mod preamble;
+mod queue;
 mod reading;
 mod relay;
 #[cfg(test)]

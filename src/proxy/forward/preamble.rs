@@ -31,12 +31,12 @@ impl<S: Downstream> Client<S> {
         });
         match read.await {
             Ok(source) => {
-                let address = source.unwrap_or(self.introduction.caller.address);
-                self.introduction = introduction(core, Caller { address, is_direct: false });
+                let address = source.unwrap_or(self.door.introduction.caller.address);
+                self.door.introduction = introduction(core, Caller { address, is_direct: false });
                 true
             }
             Err(why) => {
-                tracing::debug!(peer = %self.introduction.caller.address, %why, "no PROXY header, closing the connection");
+                tracing::debug!(peer = %self.door.introduction.caller.address, %why, "no PROXY header, closing the connection");
                 false
             }
         }

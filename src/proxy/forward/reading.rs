@@ -17,7 +17,7 @@ use crate::{
         framing::{Framing, Progress, Refusal, Response, Scratch, Version},
         thread::Core,
     },
-    table::Replica,
+    table::{InFlight, Replica},
 };
 
 /// What is needed to read a response.
@@ -26,8 +26,8 @@ pub(super) struct Reading<'a, S> {
     pub(super) client: &'a mut Client<S>,
     pub(super) asking: &'a Asking,
     pub(super) hold: &'a mut Option<Hold>,
-    /// Who answers; the control API where it is none.
-    pub(super) replica: Option<&'a Replica>,
+    /// On whom the request has a claim; the control API answers where there is none.
+    pub(super) claim: Option<&'a InFlight>,
 }
 
 /// A response that is held until it is whole.
@@ -79,7 +79,7 @@ impl<S: Downstream> Reading<'_, S> {
             return Ok(Some((response.len, None)));
         }
         if let Some(whole) = self.to_hold(&response, bytes.len()) {
-            let mut timer = Box::pin(sleep(self.core.config.exchange.retry.hold));
+            let mut timer = Box::pin(sleep(self.asking.way.config.exchange.retry.hold));
             let is_over = timer.as_mut().poll(cx).is_ready();
             *self.hold = Some(Hold { whole, timer, is_over });
             *progress = Progress::default(); // to be read again
@@ -87,8 +87,10 @@ impl<S: Downstream> Reading<'_, S> {
         }
         output.clear();
         self.client.early.give_to(output);
+        let (set_cookie, is_stopping) = (self.set_cookie(), self.core.is_stopping());
+        let (asking, replica) = (self.asking, self.replica());
         let mut answering =
-            Answering::begin(output, &response, self.asking, self.replica, self.core.is_stopping());
+            Answering::begin(output, &response, asking, replica, set_cookie.as_deref(), is_stopping);
         let rest = &bytes[response.len..];
         let begun = match self.is_plain(response.status) {
             true => answering.download.begin(cx, &mut self.client.stream, output, rest),
@@ -108,7 +110,7 @@ impl<S: Downstream> Reading<'_, S> {
             return Ok(());
         }
         output.clear();
-        Answering::begin(output, response, self.asking, self.replica, false);
+        Answering::begin(output, response, self.asking, self.replica(), None, false);
         self.client.early.keep(output);
         if self.client.early.len() > self.core.config.limits.head {
             return Err(Refusal::HeadTooLong);
@@ -116,12 +118,22 @@ impl<S: Downstream> Reading<'_, S> {
         Ok(())
     }
 
+    fn replica(&self) -> Option<&Replica> {
+        self.claim.map(|claim| &**claim.replica())
+    }
+
+    /// What has the client stay with whoever answers.
+    fn set_cookie(&self) -> Option<String> {
+        let sticky = self.asking.way.config.exchange.sticky.as_ref()?;
+        sticky.renewed(self.asking.preferred, self.claim?)
+    }
+
     /// The length of a response that is to be held until it is whole.
     fn to_hold(&self, response: &Response<'_>, len: usize) -> Option<usize> {
         let Framing::Length(length) = response.framing else { return None };
         let holds = self.hold.is_none()
             && self.asking.can_repeat()
-            && self.core.config.exchange.retry.holds(Some(length));
+            && self.asking.way.config.exchange.retry.holds(Some(length));
         let whole = response.len + length as usize;
         (holds && len < whole).then_some(whole)
     }
@@ -129,8 +141,8 @@ impl<S: Downstream> Reading<'_, S> {
     /// Whether a response with this status goes to the client in any case.
     fn is_plain(&self, status: u16) -> bool {
         let Ok(status) = StatusCode::from_u16(status) else { return true };
-        let exchange = &self.core.config.exchange;
-        self.replica.is_none()
+        let exchange = &self.asking.way.config.exchange;
+        self.claim.is_none()
             || !(exchange.retry.asks_another(status)
                 || self.asking.path.is_some() && status == StatusCode::NOT_FOUND)
     }

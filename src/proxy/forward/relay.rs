@@ -59,8 +59,8 @@ pub(super) async fn pass_on<S: Downstream>(
         End::Replica => {
             if let Some(replica) = attempt.replica() {
                 replica.count_truncated();
-                core.note(replica, true);
-                core.suspect(replica);
+                asking.way.note(replica, true);
+                asking.way.suspect(replica);
             }
             if answering.until_close { After::Break } else { After::End }
         }

@@ -14,27 +14,25 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
-    sync::{Notify, mpsc, watch},
+    sync::{mpsc, watch},
     task::yield_now,
 };
 
-use super::{
-    Idle,
-    client::{Downstream, serve},
-};
+use super::client::{Downstream, serve};
 use crate::{
     caller::Caller,
     proxy::{
-        Config, Limits, Links, Networks, Protocol, Settings, Tells, budget::Budget, key::KeySource,
-        retry::Rules, thread::Core,
+        Config, Limits, Links, Listener, Networks, Pool, PoolConfig, Protocol, Routing, Settings, Tells,
+        key::Key, retry::Rules, thread::Core,
     },
-    ring::{Ring, Spec},
-    table::{Published, Snapshot, Table},
+    table::{PoolId, Published},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Where clients are.
 pub(super) const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+/// Where they come in.
+pub(super) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 2);
 /// What may be held for one connection in any case, in bytes.
 const CONNECTION: usize = 3 * 1024;
 
@@ -69,7 +67,13 @@ impl Downstream for Pipe {
         Poll::Pending
     }
 
-    fn go_on_in_http2(self, _: Rc<Core>, _: Vec<u8>, _: Caller) -> Pin<Box<dyn Future<Output = ()>>> {
+    fn go_on_in_http2(
+        self,
+        _: Rc<Core>,
+        _: Vec<u8>,
+        _: Caller,
+        _: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
         unreachable!("no script speaks it")
     }
 }
@@ -131,18 +135,7 @@ impl Stage {
 
 /// What a thread has, and who is asked in place of the control API.
 pub(super) fn core() -> (Rc<Core>, mpsc::Receiver<(DuplexStream, Caller)>) {
-    let exchange = Settings {
-        key: KeySource::RequestId,
-        control_paths: Some("".into()),
-        unknown_path_is_400: false,
-        retry: Rules::default(),
-    };
     let config = Config {
-        exchange,
-        connect_timeout: MINUTE,
-        max_connections: usize::MAX,
-        response_timeout: MINUTE,
-        eject_after: 0,
         idle_timeout: MINUTE,
         header_timeout: MINUTE,
         body_timeout: MINUTE,
@@ -152,22 +145,38 @@ pub(super) fn core() -> (Rc<Core>, mpsc::Receiver<(DuplexStream, Caller)>) {
         forwarded: Tells::Both,
         debug_headers: false,
         max_concurrent_streams: 100,
+    };
+    let pool = PoolConfig {
+        exchange: Settings {
+            key: Key::default(),
+            sticky: None,
+            priority: None,
+            unknown_path_is_400: false,
+            retry: Rules::default(),
+        },
+        connect_timeout: MINUTE,
+        max_connections: usize::MAX,
+        response_timeout: MINUTE,
+        eject_after: 0,
         protocol: Protocol::Http1,
         drain_timeout: MINUTE,
+        stats_path: None,
+        health_path: None,
     };
-    let ring = Arc::new(Ring::build(&[], &Spec::assignment()).unwrap());
-    let published = Arc::new(Published::new(Snapshot { default: Table::new(ring, Vec::new()) }, 1));
+    let pool = Arc::new(Pool::new(PoolId(0), "default", pool, 1));
+    let listener = Arc::new(Listener::new(LISTEN, LISTEN, Vec::new()));
+    let routing = Arc::new(Routing::new(vec![listener], Some("".into()), Vec::new(), vec![pool]));
     let (control, answerers) = mpsc::channel(1);
-    let links = Links { published, epoch: watch::channel(0).1, nudge: Arc::new(Notify::new()), control };
-    let retries = Arc::new(Budget::new(20, 1));
-    (Rc::new(Core::new(0, config, links, retries, Instant::now(), Idle::new(usize::MAX, 1))), answerers)
+    let (epoch, routing) = (watch::channel(0).1, watch::channel(routing).1);
+    let links = Links { published: Arc::new(Published::new(1)), epoch, routing, control };
+    (Rc::new(Core::new(0, 1, config, links, Instant::now())), answerers)
 }
 
 /// What comes of a script with a client whose pipe holds so many bytes.
 async fn play<T>(pipe: usize, script: impl AsyncFnOnce(Stage) -> T) -> T {
     let (client, stream) = duplex(pipe);
     let (state, (core, answerers)) = (Rc::<State>::default(), core());
-    let served = serve(core, Pipe { stream, state: state.clone() }, PEER);
+    let served = serve(core, Pipe { stream, state: state.clone() }, PEER, LISTEN);
     tokio::join!(served, script(Stage { client, state, answerers })).1
 }
 
@@ -294,6 +303,6 @@ async fn who_breaks_off_is_left_wherever_the_exchange_is() {
 fn a_connection_needs_little_memory() {
     let (core, _answerers) = core();
     let (_client, stream) = duplex(1);
-    let size = size_of_val(&serve(core, Pipe { stream, state: Rc::default() }, PEER));
+    let size = size_of_val(&serve(core, Pipe { stream, state: Rc::default() }, PEER, LISTEN));
     assert!(size <= CONNECTION, "{size}");
 }

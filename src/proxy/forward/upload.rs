@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
     use crate::proxy::{
-        forward::tests::{PEER, Pipe, core},
+        forward::tests::{LISTEN, PEER, Pipe, core},
         framing::Refusal,
     };
 
@@ -217,7 +217,7 @@ mod tests {
         let mut body = Body::new(framing);
         body.feed(first.as_bytes()).unwrap();
         let mut upload = Upload::new(format!("HEAD{first}").into_bytes(), 4, body, limit, false);
-        let mut client = Client::new(&core, Pipe { stream, state: Rc::default() }, PEER.into());
+        let mut client = Client::new(&core, Pipe { stream, state: Rc::default() }, PEER.into(), LISTEN);
         let (mut sent, mut got) = (0, String::new());
         let send = async {
             let _may_be_cut = sender.write_all(then.as_bytes()).await;
@@ -283,7 +283,7 @@ mod tests {
             let (mut sender, stream) = duplex(100);
             let (mut sink, mut receiver) = duplex(4);
             let mut upload = Upload::new(b"HEAD".to_vec(), 4, Body::new(Framing::Length(9)), limit, false);
-            let mut client = Client::new(&core, Pipe { stream, state: Rc::default() }, PEER.into());
+            let mut client = Client::new(&core, Pipe { stream, state: Rc::default() }, PEER.into(), LISTEN);
             let mut buffers = Buffers::default();
             let mut sent = 0;
             sender.write_all(b"half").await.unwrap();

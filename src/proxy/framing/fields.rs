@@ -123,6 +123,15 @@ impl<'a> Fields<'a> {
         out.extend_from_slice(&self.head[run]);
     }
 
+    /// Each field's whole line, its name, its value and its meaning, in order.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8], &'a [u8], Kind)> + use<'a> {
+        let head = self.head;
+        self.fields.iter().map(move |field| {
+            let line = &head[field.start as usize..field.end as usize];
+            (line, field.name(head), field.value(head), field.kind)
+        })
+    }
+
     /// The protocols of Upgrade, but `h2c`: HTTP/2 is spoken from the first byte or not at all.
     pub(super) fn protocols(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.all("upgrade").flat_map(members).filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))

@@ -5,12 +5,13 @@
 //! so nothing here allocates but the vectors that callers bring along.
 //!
 //! In the order of a message's way: [`preamble`] says whose a connection is, [`request`] reads a client's head, [`path`] is
-//! how its path is compared with routes, [`forwarded`] what proxies say of the client and [`introduction`] what we say,
+//! how its path is compared with routes, [`cookie`] finds its cookies, [`forwarded`] what proxies say of the client and [`introduction`] what we say,
 //! [`rewrite`] writes the head that goes to the replica, [`body`] says how many of the bytes after it belong to it; then
 //! [`response`], and the same back.
 
 pub mod body;
 pub mod chunked;
+pub mod cookie;
 pub mod fields;
 pub mod forwarded;
 pub mod introduction;

@@ -9,6 +9,11 @@ pub fn is_plain(path: &str) -> bool {
     !pairs.fold(false, |odd, (byte, next)| odd | (*next == b'%') | ((*byte == b'/') & (*next == b'.')))
 }
 
+/// The path in the one spelling that stands for all: without needless escapes and without its segments `.` and `..`.
+pub fn normal(path: &str) -> Cow<'_, str> {
+    if is_plain(path) { Cow::Borrowed(path) } else { Cow::Owned(resolved(&unescaped(path)).into_owned()) }
+}
+
 /// The path without escapes of what need not be escaped; those that remain are in capitals.
 pub fn unescaped(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
@@ -101,6 +106,7 @@ mod tests {
             if is_plain(&path) {
                 prop_assert_eq!((&*plain, &*whole), (&*path, &*path));
             }
+            prop_assert_eq!(&*normal(&path), &*whole);
             prop_assert!(whole.starts_with('/'));
             prop_assert!(!whole.split('/').any(|segment| segment == "." || segment == ".."), "{}", whole);
             prop_assert_eq!(&*resolved(&whole), &*whole);

@@ -1,6 +1,6 @@
 //! The heads that go on: appended to what is already to be sent, nothing allocated besides.
 
-use super::{Before, Fields, Framing, Introduction, Kind, Request, Response, Version};
+use super::{Before, Fields, Framing, Introduction, Kind, Request, Response, Version, cookie};
 
 /// What a replica is told about a client.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,8 @@ pub struct Forwarding<'a> {
     pub before: Option<&'a Before<'a>>,
     /// The Host of a request that has none.
     pub default_host: &'a str,
+    /// The cookie that is only between us and the client.
+    pub own_cookie: Option<&'a str>,
 }
 
 /// How a response goes to a client.
@@ -39,13 +41,17 @@ pub fn request(out: &mut Vec<u8>, request: &Request<'_>, forwarding: &Forwarding
     if !host_stays || request.host.is_none() {
         field(out, "Host", request.host.unwrap_or(forwarding.default_host).as_bytes());
     }
-    request.fields.copy(out, |kind| match kind {
+    let keeps = |kind| match kind {
         Kind::EndToEnd | Kind::Framing | Kind::Own => true,
         Kind::Host => host_stays,
         Kind::RequestId => request.request_id.is_some(),
         Kind::MaxForwards => request.max_forwards.is_none(),
         Kind::Expect | Kind::Forwarding | Kind::Hop | Kind::Nominated => false,
-    });
+    };
+    match forwarding.own_cookie {
+        Some(name) => cookie::copy_without(&request.fields, name, out, keeps),
+        None => request.fields.copy(out, keeps),
+    }
     match forwarding.before {
         Some(before) => forwarding.introduction.write_after(out, before, request.host),
         None => forwarding.introduction.write(out, request.host),
@@ -69,8 +75,14 @@ pub fn request(out: &mut Vec<u8>, request: &Request<'_>, forwarding: &Forwarding
 }
 
 /// Writes the head with which a response goes to a client: nothing of the replica's connection. Where there are fields of
-/// ours about how it came about, the replica's of those names are left out.
-pub fn response(out: &mut Vec<u8>, response: &Response<'_>, delivery: &Delivery, extra: &[Extra<'_>]) {
+/// ours about how it came about, the replica's of those names are left out. `set_cookie` is a cookie of ours.
+pub fn response(
+    out: &mut Vec<u8>,
+    response: &Response<'_>,
+    delivery: &Delivery,
+    extra: &[Extra<'_>],
+    set_cookie: Option<&str>,
+) {
     status_line(out, response.status, response.reason);
     let has_body = response.status >= 200 && response.status != 204;
     let framing_stays = has_body && delivery.framing == response.framing
@@ -90,6 +102,9 @@ pub fn response(out: &mut Vec<u8>, response: &Response<'_>, delivery: &Delivery,
         protocols(out, &response.fields);
     } else if !response.is_interim() {
         connection(out, delivery);
+    }
+    if let Some(cookie) = set_cookie {
+        field(out, "Set-Cookie", cookie.as_bytes());
     }
     end(out, extra);
 }
@@ -201,13 +216,17 @@ mod tests {
     const KEPT: Delivery = Delivery { version: Version::Http11, keep_alive: true, framing: Framing::None };
 
     fn to_replica(text: &str) -> String {
+        without_cookie(text, None)
+    }
+
+    fn without_cookie(text: &str, own_cookie: Option<&str>) -> String {
         let mut scratch = Scratch::default();
         let parsed =
             Request::parse(text.as_bytes(), &mut Progress::default(), &Limits::default(), &mut scratch);
         let mut out = Vec::new();
         let caller = Caller { address: [192, 0, 2, 7].into(), is_direct: true };
         let introduction = &Introduction::new(caller, "http", Tells::XForwarded);
-        let forwarding = Forwarding { introduction, before: None, default_host: "pool" };
+        let forwarding = Forwarding { introduction, before: None, default_host: "pool", own_cookie };
         request(&mut out, &parsed.unwrap().unwrap(), &forwarding, &[]);
         String::from_utf8(out).unwrap()
     }
@@ -223,6 +242,7 @@ mod tests {
             &parsed,
             &change(Delivery { framing: parsed.framing, ..KEPT }),
             &[("X-Own", b"1")],
+            None,
         );
         String::from_utf8(out).unwrap()
     }
@@ -277,6 +297,29 @@ mod tests {
             let head = |lines: &str| format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
             assert_eq!(to_replica(&head(came)), head(&format!("{kept}{ours}{added}")));
         }
+    }
+
+    #[test]
+    fn a_cookie_of_ours_goes_no_further_and_the_others_do() {
+        let head = |cookies: &str| format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookies}\r\nA:  b\r\n\r\n");
+        let got = without_cookie(&head("a=1; at=2; b=3"), Some("at"));
+        assert!(got.starts_with("GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1; b=3\r\nA:  b\r\nX-Forw"), "{got}");
+        let nominated = "GET / HTTP/1.1\r\nHost: a\r\nConnection: cookie\r\nCookie: a=1; at=2\r\n\r\n";
+        assert!(!without_cookie(nominated, Some("at")).contains("ookie"));
+        assert!(to_replica(&head("a=1; at=2;b=3")).contains("\r\nCookie: a=1; at=2;b=3\r\n"));
+    }
+
+    #[test]
+    fn a_response_gets_our_cookie_beside_the_replicas_and_keeps_its_own_names() {
+        let text = "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX-Request-Id: 7\r\nContent-Length: 0\r\n\r\n";
+        let (mut progress, mut scratch) = (Progress::default(), Scratch::default());
+        let limits = Limits::default();
+        let parsed = Response::parse(text.as_bytes(), Asked::default(), &mut progress, &limits, &mut scratch);
+        let mut out = Vec::new();
+        let delivery = Delivery { framing: Framing::Length(0), ..KEPT };
+        response(&mut out, &parsed.unwrap().unwrap(), &delivery, &[], Some("at=2; Path=/"));
+        let expected = format!("{}Set-Cookie: at=2; Path=/\r\n\r\n", text.strip_suffix("\r\n").unwrap());
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]

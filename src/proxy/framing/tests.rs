@@ -268,7 +268,7 @@ proptest! {
         let Some(came) = parsed(&bytes, &mut scratch) else { return Ok(()) };
         let caller = Caller { address: "2001:db8::1".parse().unwrap(), is_direct: true };
         let introduction = &Introduction::new(caller, "http", Tells::Both);
-        let forwarding = Forwarding { introduction, before: None, default_host: "pool" };
+        let forwarding = Forwarding { introduction, before: None, default_host: "pool", own_cookie: None };
         let mut out = Vec::new();
         rewrite::request(&mut out, &came, &forwarding, &[]);
         let went = parsed(&out, &mut again).expect("a good head");
@@ -298,7 +298,7 @@ proptest! {
         let Ok(Some(came)) = came else { return Ok(()) };
         let mut out = Vec::new();
         let delivery = Delivery { version: Version::Http11, keep_alive, framing: came.framing };
-        rewrite::response(&mut out, &came, &delivery, &[]);
+        rewrite::response(&mut out, &came, &delivery, &[], None);
         let went = Response::parse(&out, asked, &mut Progress::default(), &limits, &mut again);
         let went = went.expect("a good head").expect("a whole head");
         prop_assert_eq!((went.status, went.reason, went.framing), (came.status, came.reason, came.framing));

@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     future::poll_fn,
     io,
+    net::SocketAddr,
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
@@ -28,12 +29,18 @@ use crate::{
 const LEAST_SILENCE: Duration = Duration::from_secs(1);
 
 /// Serves a connection on which this has come, the preface first, until it ends.
-pub(in crate::proxy) async fn serve(core: Rc<Core>, stream: TcpStream, came: Vec<u8>, caller: Caller) {
+pub(in crate::proxy) async fn serve(
+    core: Rc<Core>,
+    stream: TcpStream,
+    came: Vec<u8>,
+    caller: Caller,
+    listen: SocketAddr,
+) {
     let activity = Activity::new(&core);
     let answering = (core.clone(), activity.clone());
     let service = service_fn(move |request| {
         let (core, activity) = &answering;
-        stream::answer(core.clone(), request, caller, Open::new(core, activity))
+        stream::answer(core.clone(), request, caller, listen, Open::new(core, activity))
     });
     let io = TokioIo::new(Resumed { came: came.into(), stream });
     let mut connection = pin!(builder(&core.config).serve_connection(io, service));

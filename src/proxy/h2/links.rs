@@ -25,9 +25,10 @@ use crate::{
     proxy::{
         forward::{Blame, Line, Opening, connect},
         framing::Limits,
+        pool::Way,
         thread::Core,
     },
-    table::{Replica, Table},
+    table::Replica,
 };
 
 /// After which silence a connection with requests on it is asked whether it still is one, and how long that may take.
@@ -67,8 +68,8 @@ struct Link {
 
 /// Opens the way for a request to a replica, over a connection that has room or a new one; and whether it carried others
 /// before.
-pub(in crate::proxy) fn open(core: &Core, replica: &Arc<Replica>) -> (Opening, bool) {
-    let (mut opened, request, is_used) = core.calls.join(core, replica);
+pub(in crate::proxy) fn open(core: &Core, way: &Way, replica: &Arc<Replica>) -> (Opening, bool) {
+    let (mut opened, request, is_used) = core.calls.join(core, way, replica);
     let limits = inner_limits(&core.config.limits);
     let opening = Box::pin(async move {
         let sender = match opened.wait_for(Option::is_some).await.as_deref() {
@@ -81,7 +82,7 @@ pub(in crate::proxy) fn open(core: &Core, replica: &Arc<Replica>) -> (Opening, b
 }
 
 impl Links {
-    fn join(&self, core: &Core, replica: &Arc<Replica>) -> (Opened, Rc<()>, bool) {
+    fn join(&self, core: &Core, way: &Way, replica: &Arc<Replica>) -> (Opened, Rc<()>, bool) {
         let (mut replicas, now) = (self.replicas.borrow_mut(), core.deadlines.time());
         let none = || Linked { replica: replica.clone(), links: Vec::new() };
         let links = &mut replicas.entry(Arc::as_ptr(replica)).or_insert_with(none).links;
@@ -91,8 +92,8 @@ impl Links {
         let link = match found {
             Some(link) => link,
             None => {
-                let config = &core.config;
-                links.push(Link::open(replica.address, config.connect_timeout, &config.limits, now));
+                let deadline = way.config.connect_timeout;
+                links.push(Link::open(replica.address, deadline, &core.config.limits, now));
                 links.last_mut().expect("it was just put there")
             }
         };
@@ -102,9 +103,9 @@ impl Links {
 
     /// Closes connections that were idle or open for too long, and those to replicas that do not serve any more; with
     /// what is under way over them.
-    pub(in crate::proxy) fn sweep(&self, table: &Table, idle_timeout: Duration, age: Duration, now: Instant) {
+    pub(in crate::proxy) fn sweep(&self, idle_timeout: Duration, age: Duration, now: Instant) {
         let mut replicas = self.replicas.borrow_mut();
-        replicas.retain(|_, linked| table.serving().any(|serving| Arc::ptr_eq(serving, &linked.replica)));
+        replicas.retain(|_, linked| linked.replica.is_seated());
         for linked in replicas.values_mut() {
             linked.links.retain_mut(|link| {
                 if link.requests() > 0 {

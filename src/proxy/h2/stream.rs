@@ -5,6 +5,7 @@ use std::{
     future::poll_fn,
     io,
     mem::MaybeUninit,
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -59,7 +60,13 @@ impl Downstream for Pipe {
         self.is_grpc
     }
 
-    fn go_on_in_http2(self, _: Rc<Core>, _: Vec<u8>, _: Caller) -> Pin<Box<dyn Future<Output = ()>>> {
+    fn go_on_in_http2(
+        self,
+        _: Rc<Core>,
+        _: Vec<u8>,
+        _: Caller,
+        _: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
         unreachable!("what is written to it says that it is HTTP/1.1")
     }
 }
@@ -88,23 +95,30 @@ pub(super) async fn answer(
     core: Rc<Core>,
     request: http::Request<Incoming>,
     caller: Caller,
+    listen: SocketAddr,
     open: Open,
 ) -> Result<Response<Download>, h2::Error> {
-    let mut exchange = Exchange::new(core, request, caller, open);
+    let mut exchange = Exchange::new(core, request, caller, listen, open);
     let (mut came, mut progress) = (Vec::new(), Progress::default());
     let (head, reading) = poll_fn(|cx| exchange.poll_head(cx, &mut came, &mut progress)).await?;
     Ok(head.map(|()| Download { exchange, reading }))
 }
 
 impl Exchange {
-    fn new(core: Rc<Core>, request: http::Request<Incoming>, caller: Caller, open: Open) -> Self {
+    fn new(
+        core: Rc<Core>,
+        request: http::Request<Incoming>,
+        caller: Caller,
+        listen: SocketAddr,
+        open: Open,
+    ) -> Self {
         let (parts, body) = request.into_parts();
         let mut head = Vec::with_capacity(1024);
         let framing = head::write_request(&mut head, &parts, body.is_end_stream());
         let (pipe, far) = duplex(PIPE);
         let is_broken = Rc::new(Cell::new(false));
         let far = Pipe { stream: far, is_broken: is_broken.clone(), is_grpc: head::is_grpc(&parts.headers) };
-        let forwarder = Box::pin(forward::serve_known(core.clone(), far, caller));
+        let forwarder = Box::pin(forward::serve_known(core.clone(), far, caller, listen));
         Exchange {
             core,
             asked: Asked { is_head: parts.method == Method::HEAD, upgrades: false },

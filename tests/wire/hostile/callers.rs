@@ -39,8 +39,12 @@ fn methods() -> Vec<Call> {
     let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get", "BREW"];
     let known = [("/rep", "GET"), ("/add", "POST"), ("/rm", "DELETE")];
     let own = [
-        ("/v1/pools/default", "GET"),
-        ("/v1/pools/none", "GET"),
+        ("/v1/pools", "GET"),
+        ("/v1/pools/default", "GET PUT DELETE"),
+        ("/v1/pools/none", "GET PUT DELETE"),
+        ("/v1/pools/default/add", "POST"),
+        ("/v1/pools/default/rm", "POST"),
+        ("/v1/routes", "GET PUT"),
         ("/v1/pools/default/scale", "PUT"),
         ("/v1/pools/default/events", "GET"),
         ("/v1/pools/default/replicas/Server-1/weight", "PUT"),
@@ -50,10 +54,10 @@ fn methods() -> Vec<Call> {
     let traffic = known.map(|known| (Port::Traffic, known));
     let admin = known.into_iter().chain(own).map(|known| (Port::Admin, known));
     let wrong = |(port, (path, known)): (Port, (&'static str, &'static str))| {
-        let wrong = methods.into_iter().filter(move |method| *method != known);
+        let wrong = methods.into_iter().filter(move |method| known.split(' ').all(|known| known != *method));
         wrong.map(move |method| {
             let call = Call::new(port, method, path, 405, "does not know that method");
-            call.body(r#"{"n":1}"#).and("x-http-method-override", known)
+            call.body(r#"{"n":1}"#).and("x-http-method-override", known.split(' ').next().expect("one"))
         })
     };
     traffic.into_iter().chain(admin).flat_map(wrong).collect()

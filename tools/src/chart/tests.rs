@@ -6,7 +6,7 @@ use super::{
     bars::{Bar, Bars, Panel},
     canvas::Canvas,
     font,
-    groups::{Group, Groups},
+    groups::{self, Group, Groups},
     heat::{Grid, Heat},
     lines::{Lines, Series, Stroke},
     scale::Scale,
@@ -47,10 +47,15 @@ fn groups() -> Canvas {
     let series = |index: u8| (format!("subject {index}"), Ink::Series(index));
     Groups {
         caption: caption(),
-        axis: "times the first".into(),
         series: (0..4).map(series).collect(),
-        level: 1.0,
-        groups: (0..7).map(group).collect(),
+        panels: vec![
+            groups::Panel {
+                axis: "times the first".into(),
+                level: Some(1.0),
+                groups: (0..7).map(group).collect(),
+            },
+            groups::Panel { axis: "seconds".into(), level: None, groups: (0..7).map(group).collect() },
+        ],
     }
     .draw()
 }

@@ -177,6 +177,11 @@ pub(super) fn read<T: DeserializeOwned>(base: &Base, answer: &Answer) -> Result<
         .map_err(|error| ClientError::Foreign { base: base.clone(), why: error.to_string() })
 }
 
+/// Nothing where it is a success, whatever it has.
+pub(super) fn done(base: &Base, answer: &Answer) -> Result<(), ClientError> {
+    if answer.status.is_success() { Ok(()) } else { Err(refusal(base, answer)) }
+}
+
 fn refusal(base: &Base, answer: &Answer) -> ClientError {
     match answer.message() {
         Some(message) => ClientError::Refused { status: answer.status, message },

@@ -3,6 +3,8 @@
 mod call;
 mod error;
 mod log;
+mod pools;
+mod sharing;
 mod wire;
 
 use std::time::Duration;
@@ -16,7 +18,9 @@ pub use self::{
     call::Answer,
     error::ClientError,
     log::Log,
-    wire::{Event, Events, Exit, Pool, Replica, Replicas, RingSpec},
+    pools::{DEFAULT, Settings},
+    sharing::By,
+    wire::{Event, Events, Exit, Latency, Pool, Queue, Replica, Replicas, RingSpec, Totals},
 };
 use self::{
     call::{Call, read},
@@ -44,7 +48,7 @@ pub struct Client {
 impl Client {
     /// A client of the balancer that takes requests at `traffic` and operators at `admin`, about its default pool.
     pub fn new(traffic: Base, admin: Base) -> Self {
-        Client { traffic, admin, token: None, pool: "default".into() }
+        Client { traffic, admin, token: None, pool: DEFAULT.into() }
     }
 
     /// The same, with this token in every call of the control API; requests for replicas never carry it.
@@ -57,6 +61,16 @@ impl Client {
     /// The same, about this pool.
     pub fn with_pool(self, pool: &str) -> Self {
         Client { pool: pool.into(), ..self }
+    }
+
+    /// The pool that it is about.
+    pub fn pool_name(&self) -> &str {
+        &self.pool
+    }
+
+    /// Whether that is the pool that `/rep`, `/add` and `/rm` are about.
+    pub fn is_of_default(&self) -> bool {
+        &*self.pool == DEFAULT
     }
 
     /// Where it takes requests.
@@ -76,10 +90,13 @@ impl Client {
 
     /// The replicas.
     pub async fn rep(&self) -> Result<Replicas, ClientError> {
+        if !self.is_of_default() {
+            return Ok(self.pool().await?.desired());
+        }
         Ok(read::<Reply<Replicas>>(&self.traffic, &self.rep_answer().await?)?.message)
     }
 
-    /// The same as it came.
+    /// Those of the default pool as they came.
     pub async fn rep_answer(&self) -> Result<Answer, ClientError> {
         Call::new(&self.traffic, Method::GET, "/rep").token(self.token.as_ref()).answer(READ).await
     }
@@ -162,7 +179,12 @@ impl Client {
         n: u64,
         names: &[String],
     ) -> Result<Replicas, ClientError> {
-        let call = Call::new(&self.traffic, method, path).json(&Change { n, hostnames: names });
+        let change = Change { n, hostnames: names };
+        if !self.is_of_default() {
+            let answer = self.v1(Method::POST, path).json(&change).answer(CHANGE).await?;
+            return Ok(read::<Pool>(&self.admin, &answer)?.desired());
+        }
+        let call = Call::new(&self.traffic, method, path).json(&change);
         let answer = call.token(self.token.as_ref()).answer(CHANGE).await?;
         Ok(read::<Reply<Replicas>>(&self.traffic, &answer)?.message)
     }

@@ -82,11 +82,36 @@ pub struct Pool {
     pub epoch: u64,
     /// How the ring is made.
     pub ring: RingSpec,
+    /// What shares its requests out; empty where a balancer does not tell, which then goes by the ring.
+    #[serde(default)]
+    pub policy: String,
+    /// Where requests wait that find all replicas full, where they may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Queue>,
     /// What keeps the balancer from healing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     /// The replicas in the order of joining, then those that leave.
     pub replicas: Vec<Replica>,
+    /// The requests of the whole pool.
+    #[serde(default)]
+    pub totals: Totals,
+}
+
+/// Requests that wait for a replica. What a balancer does not tell is 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Queue {
+    /// How many do.
+    pub length: u64,
+    /// How many may.
+    pub most: u64,
+    /// How long those who got a replica of late had waited, on average.
+    pub waited_ms: u64,
+    /// How many waited in vain for as long as they may.
+    pub timeouts: u64,
+    /// How many found it full, or had to make room.
+    pub refused: u64,
 }
 
 /// How a ring is made, in the words of the balancer's flags.
@@ -106,7 +131,7 @@ pub struct RingSpec {
 }
 
 /// One replica. What a balancer does not tell is `None`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Replica {
     /// Its name.
     pub name: String,
@@ -150,9 +175,56 @@ pub struct Replica {
     /// Its responses that broke off when the client had their heads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncated: Option<u64>,
+    /// Those of its instance that are done with; with those under way they are all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed: Option<u64>,
+    /// Those that could not be sent to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreached: Option<u64>,
+    /// How often others came to be preferred to it for what it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejections: Option<u64>,
+    /// Requests that wait for a connection to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
+    /// How long it took of late until its responses began, if there were some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
     /// How the instance before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<Exit>,
+}
+
+/// The requests of a pool, whatever became of the replicas that they went to. What a balancer does not tell is 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// All that were given to a replica, each time anew.
+    pub dispatched: u64,
+    /// Those that are done with.
+    pub completed: u64,
+    /// Those under way.
+    pub pending: u64,
+    /// Those that a replica failed.
+    pub errors: u64,
+    /// Those that moved on to another.
+    pub retries: u64,
+    /// How long it took of late until responses began, if there were some.
+    pub latency: Option<Latency>,
+}
+
+/// How long answers took, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Latency {
+    /// What half of them did not take longer than.
+    pub p50_ms: f64,
+    /// 90 of 100.
+    pub p90_ms: f64,
+    /// 99 of 100.
+    pub p99_ms: f64,
+    /// All of them.
+    pub max_ms: f64,
 }
 
 /// How an instance ended.
@@ -171,6 +243,15 @@ pub struct Exit {
     /// The last lines of its log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<String>,
+}
+
+impl Pool {
+    /// Who is wanted, in the order of joining.
+    pub fn desired(&self) -> Replicas {
+        let rows = self.replicas.iter().filter(|replica| !replica.is_leaving());
+        let replicas: Vec<String> = rows.map(|replica| replica.name.clone()).collect();
+        Replicas { count: replicas.len(), replicas }
+    }
 }
 
 impl Replica {
@@ -211,6 +292,7 @@ mod tests {
         assert_eq!((pool.epoch, pool.ring.placement.as_str()), (4, "9"));
         assert!(pool.replicas[0].is_ready() && !pool.replicas[0].is_leaving());
         assert_eq!((pool.replicas[0].weight, pool.replicas[0].requests), (None, None));
+        assert_eq!((&pool.replicas[0].latency, &pool.totals), (&None, &Totals::default()));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod support;
 
 mod commands;
+mod pools;
 mod scripted;
 mod server;
 mod shell;

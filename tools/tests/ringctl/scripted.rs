@@ -115,6 +115,69 @@ fn detached_a_refusal_is_still_told() {
 }
 
 #[test]
+fn another_pool_is_asked_at_the_admin_port_and_the_default_one_where_requests_go() {
+    let server = Server::start(|request| match request {
+        "GET /v1/pools/web" | "POST /v1/pools/web/add" | "POST /v1/pools/web/rm" => {
+            Script::Answer(200, POOL.replace("default", "web"))
+        }
+        "GET /rep" | "POST /add" => replicas(&["alpha"]),
+        _ => problem(404, "there is nothing at this path"),
+    });
+    for line in ["rep --pool web", "add 1 --pool web", "rm alpha --pool web", "add 1 --pool default", "add 1"]
+    {
+        let (code, _, error) = text(&ringctl(line, &server));
+        assert_eq!((code, error.as_str()), (0, ""), "{line}");
+    }
+    let seen = server.seen();
+    let changes: Vec<_> = seen.iter().filter(|request| !request.starts_with("GET ")).collect();
+    let paths = changes.iter().map(|request| request.split(' ').nth(1).expect("a path")).collect::<Vec<_>>();
+    assert_eq!(paths, ["/v1/pools/web/add", "/v1/pools/web/rm", "/add", "/add"]);
+    assert!(changes[1].ends_with(r#"{"n":1,"hostnames":["alpha"]}"#), "{}", changes[1]);
+}
+
+#[test]
+fn the_pool_comes_from_the_environment_too_and_what_is_typed_comes_first() {
+    let server = Server::start(|_| Script::Answer(200, POOL.into()));
+    for (arguments, path) in [
+        (&["events"] as &[&str], "GET /v1/pools/web/events"),
+        (&["events", "--pool", "ml"], "GET /v1/pools/ml/"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringctl"));
+        command.env_clear().env("RINGCTL_ADMIN_URL", &server.url).env("RINGCTL_POOL", "web");
+        let _it_is_no_list_of_events = command.args(arguments).output().expect("the client starts");
+        let last = server.seen().pop().expect("a request");
+        assert!(last.starts_with(path), "{last}");
+    }
+}
+
+#[test]
+fn a_pool_that_goes_by_load_has_no_owner_of_a_key() {
+    let by_load = || POOL.replace(r#""ring":{"#, r#""policy":"least-requests","ring":{"#);
+    let server = Server::start(move |_| Script::Answer(200, by_load()));
+    let (code, output, _) = text(&ringctl("explain 7", &server));
+    assert!(code == 0 && output.contains("least-requests") && output.contains("any of these"), "{output}");
+    let (_, json, _) = text(&ringctl("explain 7 -o json", &server));
+    assert!(json.contains(r#""replica":null"#) && json.contains(r#""candidates":["alpha"]"#), "{json}");
+    for line in ["simulate add 1", "ring"] {
+        let (code, output, error) = text(&ringctl(line, &server));
+        assert!(code == 1 && output.is_empty() && error.contains("do not go by the ring"), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_pool_is_added_only_where_there_is_none_and_set_only_where_there_is_one() {
+    let there = Server::start(|_| Script::Answer(200, POOL.replace("default", "web")));
+    let (code, _, error) = text(&ringctl("pools add web image=web", &there));
+    assert!(code == 1 && error.contains("already") && error.contains("pools set web"), "{error}");
+    let nowhere = Server::start(|_| problem(404, "there is no pool 'web'"));
+    let (code, _, error) = text(&ringctl("pools set web image=web", &nowhere));
+    assert!(code == 1 && error.contains("no pool 'web'"), "{error}");
+    for server in [there, nowhere] {
+        assert!(!server.seen().iter().any(|request| request.starts_with("PUT")), "{:?}", server.seen());
+    }
+}
+
+#[test]
 fn another_server_is_told_from_a_balancer() {
     let server = Server::start(|_| Script::Answer(200, "<html>".into()));
     let (code, _, error) = text(&ringctl("rep", &server));
@@ -123,7 +186,23 @@ fn another_server_is_told_from_a_balancer() {
 
 #[test]
 fn without_a_balancer_every_command_says_where_it_looked() {
-    for line in ["rep", "status", "top", "events", "explain 1", "ring", "scale 2", "logs x9", "weight x9 2"] {
+    for line in [
+        "rep",
+        "status",
+        "top",
+        "events",
+        "explain 1",
+        "ring",
+        "scale 2",
+        "logs x9",
+        "weight x9 2",
+        "pools",
+        "pools add web image=web",
+        "pools rm web",
+        "routes",
+        "routes rm 1",
+        "--pool web add 2",
+    ] {
         let (code, _, error) = text(&run(env!("CARGO_BIN_EXE_ringctl"), line, NOWHERE, NOWHERE));
         assert!(code == 3 && error.contains(NOWHERE) && error.contains("url"), "{line}: {code} {error}");
     }
@@ -144,7 +223,13 @@ fn wrong_usage_has_its_own_exit_code() {
         "weight x9 101",
         "rep --watch=1ms",
         "rep -o yaml",
-        "--pool web add 2",
+        "pool web",
+        "pools add",
+        "pools add web image",
+        "pools set web",
+        "routes add web",
+        "routes add web path",
+        "routes rm one",
         "rep --token-file /nowhere/at/all",
     ] {
         let (code, output, error) = text(&run(env!("CARGO_BIN_EXE_ringctl"), line, NOWHERE, NOWHERE));

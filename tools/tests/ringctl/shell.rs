@@ -137,6 +137,48 @@ fn tab_completes_commands_and_the_replicas_that_there_are() {
     assert!(text.lines().any(|line| line.starts_with("alpha") && line.contains("beta")), "{text}");
 }
 
+/// A balancer with a pool `web` beside the default one.
+fn two_pools() -> Server {
+    let pool = |name: &str, replica: &str| {
+        serde_json::json!({"pool": name, "epoch": 1, "policy": "random",
+            "ring": {"slots": 512, "virtual": "9", "probing": "linear", "hash": "prime", "slack": 0.01},
+            "replicas": [{"name": replica, "number": 1, "state": "ready", "since": "2024-01-01T00:00:00Z",
+                          "instance": "0a", "restarts": 0}]})
+    };
+    let (default, web) = (pool("default", "alpha"), pool("web", "gamma"));
+    Server::start(move |request| match request {
+        "GET /rep" => replicas(&["alpha"]),
+        "GET /v1/pools" => Script::Answer(200, serde_json::json!({"pools": [default, web]}).to_string()),
+        "GET /v1/pools/default" => Script::Answer(200, default.to_string()),
+        "GET /v1/pools/web" => Script::Answer(200, web.to_string()),
+        _ => super::server::problem(404, "there is no pool 'no'"),
+    })
+}
+
+#[test]
+fn the_shell_turns_to_a_pool_and_back() {
+    let server = two_pools();
+    let home = home();
+    let mut shell = shell(&server.url, &server.url, &home);
+    shell.type_keys("pool w\t"); // the names of pools are completed
+    shell.wait_for("ringctl> pool web");
+    shell.type_keys("\r");
+    shell.wait_for("1 replica in pool 'web'");
+    shell.wait_for("ringctl web> ");
+    shell.type_keys("rep -q\r");
+    shell.wait_for("gamma");
+    shell.type_keys("logs \t"); // and those of its replicas
+    shell.wait_for("ringctl web> logs gamma");
+    shell.type_keys("\u{15}pool no\r");
+    shell.wait_for("there is no pool 'no'");
+    shell.type_keys("rep -q --pool default\r");
+    shell.wait_for("alpha");
+    shell.type_keys("\u{c}pool default\r");
+    shell.wait_until("the default pool's prompt", |screen| at_prompt(&screen.contents()));
+    shell.type_keys(CTRL_D);
+    assert_eq!(shell.exit_code(), 0);
+}
+
 #[test]
 fn what_is_typed_ahead_is_not_lost() {
     let server = two();

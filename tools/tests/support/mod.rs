@@ -86,11 +86,16 @@ impl Balancer {
     }
 
     fn wait_until_ready(&self, options: &str) {
+        self.wait_until_all_are_ready(options.trim(), 3);
+    }
+
+    /// Waits until the pool that these options name has so many replicas and all are ready.
+    pub fn wait_until_all_are_ready(&self, options: &str, count: usize) {
         let deadline = Instant::now() + START;
         loop {
-            let status = json(&self.ringctl(&format!("-o json status{options}")));
+            let status = json(&self.ringctl(format!("-o json status {options}").trim_end()));
             let replicas = status["replicas"].as_array().expect("replicas");
-            if replicas.len() == 3 && replicas.iter().all(|replica| replica["state"] == "ready") {
+            if replicas.len() == count && replicas.iter().all(|replica| replica["state"] == "ready") {
                 return;
             }
             assert!(Instant::now() < deadline, "not ready: {status}");

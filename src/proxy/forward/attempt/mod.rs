@@ -3,6 +3,7 @@
 mod verdict;
 
 use std::{
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -22,16 +23,13 @@ use super::{
     reading::{End, Hold, Reading},
 };
 use crate::{
-    proxy::{
-        Protocol, h2,
-        retry::{Hedge, Setback},
-        thread::Core,
-    },
+    proxy::{Protocol, h2, pool::Way, retry::Setback, thread::Core},
     table::{InFlight, Place, Replica, Waiting},
 };
 
 /// A request given to a replica (or to the control API, which needs no claim).
 pub(super) struct Attempt {
+    way: Rc<Way>,
     stage: Stage,
     /// Its connection's among those to the replica.
     place: Option<Place>,
@@ -50,7 +48,7 @@ pub(super) struct Attempt {
     client_at: Moment,
     /// How much of that had come when those were set.
     moved: u64,
-    /// When it began, where that matters.
+    /// When it began, if it is timed.
     begun: Option<Instant>,
     /// The last to be dropped: who claims after this finds the connection's place free.
     claim: Option<InFlight>,
@@ -75,21 +73,22 @@ pub(super) enum Failed {
 
 impl Attempt {
     /// An attempt with whom this claim is on, over an idle connection if there is one.
-    pub(super) fn new(core: &Core, claim: InFlight) -> Self {
-        let retry = &core.config.exchange.retry;
+    pub(super) fn new(core: &Core, way: &Rc<Way>, claim: InFlight) -> Self {
+        let retry = &way.config.exchange.retry;
         let try_at = retry.try_timeout.map_or(NEVER, |most| core.deadlines.after(most));
-        let begun = (claim.is_measured() || retry.hedge == Some(Hedge::P95)).then(Instant::now);
-        let (stage, place, opened, is_used) = connection(core, claim.replica(), false);
-        Attempt { claim: Some(claim), place, is_used, try_at, begun, ..Attempt::over(stage, opened) }
+        let begun = claim.is_timed().then(Instant::now);
+        let (stage, place, opened, is_used) = connection(core, way, claim.replica(), false);
+        Attempt { claim: Some(claim), place, is_used, try_at, begun, ..Attempt::over(way, stage, opened) }
     }
 
     /// An attempt with the control API at the other end of this.
-    pub(super) fn with_control(core: &Core, line: DuplexStream) -> Self {
-        Attempt::over(Stage::Open(Line::Control(line)), core.deadlines.time())
+    pub(super) fn with_control(core: &Core, way: &Rc<Way>, line: DuplexStream) -> Self {
+        Attempt::over(way, Stage::Open(Line::Control(line)), core.deadlines.time())
     }
 
-    fn over(stage: Stage, opened: Instant) -> Self {
+    fn over(way: &Rc<Way>, stage: Stage, opened: Instant) -> Self {
         Attempt {
+            way: way.clone(),
             stage,
             place: None,
             is_used: false,
@@ -127,7 +126,8 @@ impl Attempt {
     /// Keeps the connection for others.
     pub(super) fn give_back(self, core: &Core) {
         if let (Stage::Open(Line::Replica(stream)), Some(place)) = (self.stage, self.place) {
-            core.idle.give_back(stream, place, self.opened, core.deadlines.time());
+            let most = self.way.config.max_connections;
+            core.idle.give_back(stream, place, most, self.opened, core.deadlines.time());
         }
     }
 
@@ -135,7 +135,8 @@ impl Attempt {
     fn connect(&mut self, core: &Core, only_new: bool) {
         let Some(claim) = &self.claim else { return };
         self.place = None; // the connection goes with the stage, before another is begun
-        (self.stage, self.place, self.opened, self.is_used) = connection(core, claim.replica(), only_new);
+        (self.stage, self.place, self.opened, self.is_used) =
+            connection(core, &self.way, claim.replica(), only_new);
         (self.sent, self.is_deaf, self.arrived, self.hold) = (0, false, Arrived::default(), None);
     }
 
@@ -158,7 +159,7 @@ impl Attempt {
                         self.opened = core.deadlines.time();
                         self.stage = Stage::Open(line);
                     }
-                    Poll::Ready(Err(blame)) => return Poll::Ready(Err(self.unreached(core, blame))),
+                    Poll::Ready(Err(blame)) => return Poll::Ready(Err(self.unreached(blame))),
                     Poll::Pending => {
                         let failed = self.waits_in_vain(cx, core, client);
                         return failed.map_or(Poll::Pending, |failed| Poll::Ready(Err(failed)));
@@ -179,7 +180,7 @@ impl Attempt {
                 Err(End::Broke) if self.is_used && asking.can_repeat() && !self.is_suspected() => {
                     self.connect(core, true);
                 }
-                Err(End::Broke) => return Poll::Ready(Err(self.broken(core, asking))),
+                Err(End::Broke) => return Poll::Ready(Err(self.broken(asking))),
             }
         }
     }
@@ -193,8 +194,8 @@ impl Attempt {
     ) -> Poll<Result<(), Failed>> {
         let Stage::Waiting(waiting, until) = &self.stage else { return Poll::Ready(Ok(())) };
         let replica = waiting.replica();
-        if let Some(place) = core.place(replica) {
-            let opening = open(replica.address, core.config.connect_timeout);
+        if let Some(place) = core.place(&self.way, replica) {
+            let opening = open(replica.address, self.way.config.connect_timeout);
             (self.stage, self.place) = (Stage::Opening(opening), Some(place));
             return Poll::Ready(Ok(()));
         }
@@ -270,8 +271,7 @@ impl Attempt {
         }
         let Stage::Open(line) = &mut self.stage else { unreachable!("it is open") };
         let Buffers { input, output, fields, .. } = &mut *core.buffers.borrow_mut();
-        let replica = self.claim.as_ref().map(|claim| &**claim.replica());
-        let mut reading = Reading { core, client, asking, hold: &mut self.hold, replica };
+        let mut reading = Reading { core, client, asking, hold: &mut self.hold, claim: self.claim.as_ref() };
         loop {
             let found = self.arrived.poll_head(cx, line, input, |cx, bytes, progress| {
                 reading.take(cx, bytes, progress, fields, output)
@@ -295,13 +295,13 @@ impl Attempt {
         client: &Client<S>,
         asking: &mut Asking,
     ) -> Option<Failed> {
-        let (config, upload) = (&core.config, &asking.upload);
+        let (config, upload) = (&self.way.config, &asking.upload);
         let waits_for_client = upload.waits_for_client(self.sent) && !self.is_deaf;
         if self.claim.is_some()
             && (upload.moved() != self.moved || waits_for_client && self.client_at == NEVER)
         {
             self.moved = upload.moved();
-            self.client_at = core.deadlines.after(config.body_timeout);
+            self.client_at = core.deadlines.after(core.config.body_timeout);
             asking.response_at = core.deadlines.after(config.response_timeout);
             self.try_at = config.exchange.retry.try_timeout.map_or(NEVER, |most| core.deadlines.after(most));
         }
@@ -320,25 +320,29 @@ impl Attempt {
         if waits_for_client {
             return Some(Failed::Client(Fault::Slow));
         }
-        if let Some(replica) = self.replica().filter(|_| upload.is_read()) {
-            core.note(replica, true);
-            self.measure(core);
+        if upload.is_read() {
+            self.unanswered(core);
         }
         Some(Failed::Setback(Setback::Late))
     }
 }
 
 /// A connection to a replica, its place, when it was opened, and whether it carried others before.
-fn connection(core: &Core, replica: &Arc<Replica>, only_new: bool) -> (Stage, Option<Place>, Instant, bool) {
+fn connection(
+    core: &Core,
+    way: &Way,
+    replica: &Arc<Replica>,
+    only_new: bool,
+) -> (Stage, Option<Place>, Instant, bool) {
     let idle = if only_new { None } else { core.idle.take(replica) };
     if let Some((stream, place, opened)) = idle {
         return (Stage::Open(Line::Replica(stream)), Some(place), opened, true);
     }
-    if core.config.protocol == Protocol::H2c {
-        let (opening, is_used) = h2::open(core, replica);
+    if way.config.protocol == Protocol::H2c {
+        let (opening, is_used) = h2::open(core, way, replica);
         return (Stage::Opening(opening), None, core.deadlines.time(), is_used && !only_new);
     }
-    let (place, deadline) = (core.place(replica), core.config.connect_timeout);
+    let (place, deadline) = (core.place(way, replica), way.config.connect_timeout);
     let stage = match place {
         Some(_) => Stage::Opening(open(replica.address, deadline)),
         None => Stage::Waiting(Waiting::begin(replica), core.deadlines.after(deadline)),

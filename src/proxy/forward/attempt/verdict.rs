@@ -1,5 +1,7 @@
 //! What an attempt tells of its replica.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use super::{Attempt, Failed, Stage};
@@ -15,34 +17,41 @@ use crate::proxy::{
 impl Attempt {
     /// Notes that there is a response.
     pub(super) fn answered(&self, core: &Core, status: u16) {
-        if let Some(begun) = self.begun {
-            core.latency.borrow_mut().note(begun.elapsed());
-        }
-        self.measure(core);
+        let Some(claim) = &self.claim else { return };
+        claim.answered(status, self.measure(core));
+        self.way.note(claim.replica(), StatusCode::from_u16(status).is_ok_and(is_failure));
+    }
+
+    /// Notes that there is none in time.
+    pub(super) fn unanswered(&self, core: &Core) {
         if let Some(replica) = self.replica() {
-            core.note(replica, StatusCode::from_u16(status).is_ok_and(is_failure));
+            replica.count_unanswered();
+            self.way.note(replica, true);
+            self.measure(core);
         }
     }
 
-    pub(super) fn measure(&self, core: &Core) {
-        if let (Some(claim), Some(begun)) = (&self.claim, self.begun) {
-            core.measure(claim, begun);
-        }
+    fn measure(&self, core: &Core) -> Option<Duration> {
+        Some(core.measure(self.claim.as_ref()?, self.begun?))
     }
 
-    pub(super) fn unreached(&self, core: &Core, blame: Blame) -> Failed {
+    pub(super) fn unreached(&self, blame: Blame) -> Failed {
         if let Some(replica) = self.replica().filter(|_| blame == Blame::Replica) {
-            core.suspect(replica);
+            replica.count_unreached();
+            self.way.suspect(replica);
         }
         Failed::Setback(Setback::Unsent)
     }
 
-    pub(super) fn broken(&self, core: &Core, asking: &Asking) -> Failed {
+    pub(super) fn broken(&self, asking: &Asking) -> Failed {
         let is_unsent = asking.upload.is_unsent(self.sent) || self.is_refused(asking);
         if let Some(replica) = self.replica() {
-            core.suspect(replica);
-            if !is_unsent {
-                core.note(replica, true);
+            self.way.suspect(replica);
+            if is_unsent {
+                replica.count_unreached();
+            } else {
+                replica.count_unanswered();
+                self.way.note(replica, true);
             }
         }
         Failed::Setback(if is_unsent { Setback::Unsent } else { Setback::Broken })

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::builder::styling::{AnsiColor, Styles};
-use ringkeeper_tools::base::Base;
+use ringkeeper_tools::{base::Base, client::DEFAULT};
 
 use super::command::Command;
 
@@ -28,6 +28,7 @@ const STYLES: Styles = Styles::styled()
     version,
     styles = STYLES,
     subcommand_value_name = "COMMAND|PATH",
+    mut_arg("pool", |pool| pool.env("RINGCTL_POOL")), // not on a line of the shell, whose own pool comes first there
     after_help = "Any other word is a path to request: `ringctl hello/world`.\n\n\
                   Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no balancer reached."
 )]
@@ -87,7 +88,7 @@ pub struct Options {
     pub watch: Option<Duration>,
     /// The pool of replicas that it is about [default: default]
     #[arg(long, value_name = "POOL", global = true)]
-    pub pool: Option<String>,
+    pub(super) pool: Option<String>,
 }
 
 /// How an answer is printed.
@@ -113,9 +114,14 @@ impl Options {
         self.output.unwrap_or_default()
     }
 
-    /// Whether another pool than the default one is meant, which alone `/rep`, `/add` and `/rm` are about.
-    pub fn names_another_pool(&self) -> bool {
-        self.pool.as_ref().is_some_and(|pool| pool != "default")
+    /// The pool that is meant.
+    pub fn pool(&self) -> &str {
+        self.pool.as_deref().filter(|pool| !pool.is_empty()).unwrap_or(DEFAULT)
+    }
+
+    /// The same about this pool.
+    pub fn with_pool(self, pool: &str) -> Options {
+        Options { pool: Some(pool.to_owned()), ..self }
     }
 
     /// These, where they say something, else what `usual` says.
@@ -177,8 +183,18 @@ mod tests {
         let usual = parse("ringctl -o json --pool web").options;
         let line = Line::try_parse_from(["status", "-o", "text", "--watch=2s"]).expect("a line");
         let options = line.options.or(&usual);
-        assert_eq!((options.format(), options.pool.as_deref()), (Format::Text, Some("web")));
+        assert_eq!((options.format(), options.pool()), (Format::Text, "web"));
         assert_eq!(options.watch, Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn without_a_name_the_default_pool_is_meant() {
+        assert_eq!(parse("ringctl rep").options.pool(), "default");
+        assert_eq!(parse("ringctl rep --pool=").options.pool(), "default");
+        assert_eq!(Options::default().with_pool("web").pool(), "web");
+        let help = Args::command().render_long_help().to_string();
+        assert!(help.contains("[env: RINGCTL_POOL"), "{help}");
+        assert!(!Line::command().render_long_help().to_string().contains("RINGCTL_POOL"));
     }
 
     #[test]

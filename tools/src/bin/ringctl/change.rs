@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Adds replicas.
 pub async fn add(client: &Client, what: &[String], pace: Pace, options: &Options) -> Result<String, Failure> {
-    let many = many(what, "add", options)?;
+    let many = many(what, "add")?;
     let failed = |error| Failure::of(error, client);
     let before = client.rep().await.map_err(failed)?.replicas;
     let begun = |now: &[String]| {
@@ -41,7 +41,7 @@ pub async fn remove(
     pace: Pace,
     options: &Options,
 ) -> Result<String, Failure> {
-    let many = many(what, "rm", options)?;
+    let many = many(what, "rm")?;
     let failed = |error| Failure::of(error, client);
     let before = client.rep().await.map_err(failed)?.replicas;
     let begun = |now: &[String]| {
@@ -59,9 +59,9 @@ pub async fn remove(
 /// Adds or removes as many as it takes.
 pub async fn scale(client: &Client, n: u64, pace: Pace, options: &Options) -> Result<String, Failure> {
     let failed = |error| Failure::of(error, client);
-    let before = desired(&client.pool().await.map_err(failed)?).replicas;
+    let before = client.pool().await.map_err(failed)?.desired().replicas;
     let begun = |now: &[String]| now.len() as u64 == n && now != before;
-    let scaling = async { client.scale(n).await.map(|pool| desired(&pool)) };
+    let scaling = async { client.scale(n).await.map(|pool| pool.desired()) };
     let doing = format!("waiting until all {n} answer heartbeats");
     let after = paced(client, pace, &doing, scaling, begun).await.map_err(failed)?;
     if pace.wait {
@@ -84,13 +84,7 @@ pub async fn tell(
     pool.map_err(|error| Failure::of(error, client))
 }
 
-fn many(what: &[String], word: &str, options: &Options) -> Result<Many, Failure> {
-    if options.names_another_pool() {
-        return Err(Failure::usage(
-            format!("`{word}` is about the default pool alone"),
-            "`ringctl scale N --pool POOL` changes another one",
-        ));
-    }
+fn many(what: &[String], word: &str) -> Result<Many, Failure> {
     Many::of(what).map_err(|error| {
         Failure::usage(error, format!("such as `ringctl {word} 2` or `ringctl {word} s4 s5`"))
     })
@@ -143,11 +137,4 @@ async fn gone(client: &Client) -> Result<(), Failure> {
         }
     };
     spinner::during("waiting until they have finished what they had", work).await
-}
-
-/// The names of who is wanted.
-pub fn desired(pool: &Pool) -> Replicas {
-    let rows = pool.replicas.iter().filter(|replica| !replica.is_leaving());
-    let replicas: Vec<String> = rows.map(|replica| replica.name.clone()).collect();
-    Replicas { count: replicas.len(), replicas }
 }

@@ -2,7 +2,10 @@
 
 use clap_complete::Shell;
 
-use super::layout::Change;
+use super::{
+    layout::Change,
+    pools::{OfPools, OfRoutes},
+};
 
 /// What to do.
 #[derive(clap::Subcommand, Clone, Debug, PartialEq, Eq)]
@@ -89,6 +92,24 @@ pub enum Command {
     Simulate(Simulated),
     /// Draw the ring
     Ring,
+    /// List the pools, or change them
+    Pools {
+        /// What to do; without it, the list.
+        #[command(subcommand)]
+        what: Option<OfPools>,
+    },
+    /// List the routes to the pools, or change them
+    Routes {
+        /// What to do; without it, the list.
+        #[command(subcommand)]
+        what: Option<OfRoutes>,
+    },
+    /// Talk about this pool from now on (in the shell)
+    Pool {
+        /// Its name; left out: says which it is
+        #[arg(value_name = "POOL")]
+        name: Option<String>,
+    },
     /// Look for what is wrong, and say how to mend it
     Doctor,
     /// Print a completion script, such as for eval "$(…)"
@@ -159,15 +180,17 @@ impl Many {
 impl Command {
     /// Whether it is to change something.
     pub fn changes(&self) -> bool {
-        use Command::{Add, Drain, Restart, Restore, Rm, Scale, Weight};
+        use Command::{Add, Drain, Pools, Restart, Restore, Rm, Routes, Scale, Weight};
         matches!(self, Add { .. } | Rm { .. } | Scale { .. } | Weight { .. })
             || matches!(self, Drain { .. } | Restore { .. } | Restart { .. })
+            || matches!(self, Pools { what: Some(_) } | Routes { what: Some(_) })
     }
 
     /// Whether it only looks, and ends by itself, so that it may be done again and again.
     pub fn reads(&self) -> bool {
-        use Command::{Completions, Events, Logs};
-        !self.changes() && !matches!(self, Logs { .. } | Events { follow: true } | Completions { .. })
+        use Command::{Completions, Events, Logs, Pool};
+        !self.changes()
+            && !matches!(self, Logs { .. } | Events { follow: true } | Completions { .. } | Pool { .. })
     }
 }
 
@@ -214,6 +237,8 @@ mod tests {
                 && !Command::Restart { replica: replica() }.reads()
         );
         assert!(!Command::Restore { replica: replica() }.reads());
+        assert!(Command::Pools { what: None }.reads() && Command::Routes { what: None }.reads());
+        assert!(!Command::Routes { what: Some(OfRoutes::Rm { number: 1 }) }.reads());
         assert!(!Command::Add { what: vec![], pace }.reads() && !Command::Scale { n: 1, pace }.reads());
     }
 }

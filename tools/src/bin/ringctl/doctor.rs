@@ -1,21 +1,17 @@
 //! What can be seen of a balancer from here, and what of it is wrong.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
 use http::StatusCode;
-use ringkeeper_tools::client::{Answer, Client, ClientError, Pool, Replica, Replicas};
-use tokio::{task::spawn_blocking, time::timeout};
+use ringkeeper_tools::client::{Answer, Client, ClientError, DEFAULT, Pool, Replica, Replicas};
 
 use super::{
     args::Options,
     failure::{Failure, REFUSED, UNREACHABLE},
-    layout::Layout,
+    reach,
     show::{self, counted},
 };
-
-/// How long one replica's answer is waited for.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// Clocks that are no farther apart are right: an answer's date is in whole seconds.
 const APART: Duration = Duration::from_secs(3);
@@ -40,7 +36,7 @@ pub struct Wrong {
 
 /// Looks at everything and changes nothing. A failure if something is wrong; its output says what, and what is not.
 pub async fn examine(client: &Client, options: &Options) -> Result<String, Failure> {
-    let (rep, pool) = (client.rep().await, client.pool().await);
+    let (rep, pool) = (client.clone().with_pool(DEFAULT).rep().await, client.pool().await);
     let unreachable = [rep.as_ref().err(), pool.as_ref().err()]
         .iter()
         .all(|error| matches!(error, Some(ClientError::Unreachable { .. } | ClientError::Foreign { .. })));
@@ -53,7 +49,7 @@ pub async fn examine(client: &Client, options: &Options) -> Result<String, Failu
         findings.extend(rep.as_ref().ok().map(|rep| one_balancer(rep, &pool)));
         findings.extend([version(&pool), healing(&pool)]);
         findings.extend(pool.replicas.iter().filter_map(state));
-        findings.extend(reachable(client, pool).await);
+        findings.extend(reach::examine(client, pool).await);
     }
     let wrong = findings.iter().filter(|finding| finding.found.is_err()).count();
     let output = show::findings::findings(&findings, options);
@@ -65,11 +61,13 @@ pub async fn examine(client: &Client, options: &Options) -> Result<String, Failu
     Err(Failure { output: Some(output), error, hint: None, code })
 }
 
-fn good(what: &str, found: impl Into<String>) -> Finding {
+/// Something that is as it should be.
+pub fn good(what: &str, found: impl Into<String>) -> Finding {
     Finding { what: what.into(), found: Ok(found.into()) }
 }
 
-fn wrong(what: &str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+/// Something that is not, and how to mend it.
+pub fn wrong(what: &str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
     Finding { what: what.into(), found: Err(Wrong { what: found.into(), fix: fix.into() }) }
 }
 
@@ -142,7 +140,7 @@ fn clock(theirs: SystemTime, ours: SystemTime) -> Finding {
 
 fn one_balancer(rep: &Replicas, pool: &Pool) -> Finding {
     let wanted = pool.replicas.iter().filter(|replica| !replica.is_leaving());
-    match pool.pool != "default" || wanted.map(|replica| &replica.name).eq(&rep.replicas) {
+    match pool.pool != DEFAULT || wanted.map(|replica| &replica.name).eq(&rep.replicas) {
         true => good("same", "both ports are of one balancer"),
         false => wrong(
             "same",
@@ -188,58 +186,6 @@ fn state(replica: &Replica) -> Option<Finding> {
             let fix = format!("`ringctl logs {name}` shows what it wrote, `ringctl events` what happened");
             Some(wrong("replica", format!("{name} is {state}{why}"), fix))
         }
-    }
-}
-
-/// Whether a request that belongs to a replica gets an answer, for each that is ready.
-async fn reachable(client: &Client, pool: Pool) -> Vec<Finding> {
-    let found = spawn_blocking(move || {
-        let layout = Layout::of(&pool)?;
-        let ready = (0..layout.seats().len()).filter(|seat| layout.seats()[*seat].is_ready());
-        Ok::<_, super::layout::LayoutError>(
-            ready.map(|seat| (layout.seats()[seat].name.clone(), layout.id_of(seat))).collect::<Vec<_>>(),
-        )
-    });
-    let ready = match found.await.expect("building a ring does not panic") {
-        Ok(ready) if ready.is_empty() => {
-            return vec![wrong("replicas", "none is ready", "`ringctl events` says why")];
-        }
-        Ok(ready) => ready,
-        Err(error) => {
-            return vec![wrong("ring", error.to_string(), "use the ringctl that came with this balancer")];
-        }
-    };
-    let begin = Instant::now();
-    let mut findings = Vec::new();
-    for (name, id) in &ready {
-        let Some(id) = id else { continue }; // no key leads to it, so none can fail
-        if let Err(why) = ask(client, *id).await {
-            let fix = format!("`ringctl logs {name}` shows what it wrote");
-            findings.push(wrong("replica", format!("a request for {name} got {why}"), fix));
-        }
-    }
-    if findings.is_empty() {
-        let each = begin.elapsed() / ready.len() as u32;
-        let text = format!(
-            "a request for each of {} was answered, in {:.1} ms",
-            ready.len(),
-            each.as_secs_f64() * 1e3
-        );
-        findings.push(good("replicas", text));
-    }
-    findings
-}
-
-/// Whatever a replica answers is an answer; these statuses are the balancer's own word that none did.
-async fn ask(client: &Client, id: u64) -> Result<(), String> {
-    let answer = timeout(ANSWER, client.get(&format!("home?request_id={id}"))).await;
-    let answer = answer.map_err(|_| format!("no answer within {} s", ANSWER.as_secs()))?;
-    match answer.map_err(|error| error.to_string())?.status {
-        status
-        @ (StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) => {
-            Err(status.to_string())
-        }
-        _ => Ok(()),
     }
 }
 

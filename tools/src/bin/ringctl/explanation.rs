@@ -1,7 +1,7 @@
 //! Where the requests with a key go, and why. Pure.
 
 use ringkeeper::ring;
-use ringkeeper_tools::client::Replica;
+use ringkeeper_tools::client::{By, Pool, Replica};
 use serde::Serialize;
 
 use super::layout::Layout;
@@ -25,6 +25,21 @@ pub struct Explanation {
     pub route: Vec<Stop>,
     /// Who is wanted and not on the ring, since it was never ready.
     pub not_on_ring: Vec<String>,
+}
+
+/// What can be said of a key where requests do not go by the ring.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unforeseen {
+    /// The key as it was given.
+    pub key: String,
+    /// What shares the requests out.
+    pub policy: String,
+    /// Whether the key decides, by another rule than the ring.
+    pub by_key: bool,
+    /// Nobody: who it will be is decided then.
+    pub replica: Option<String>,
+    /// Those whom it may be at this moment, in the order of joining.
+    pub candidates: Vec<String>,
 }
 
 /// One that a request may try.
@@ -70,6 +85,22 @@ impl Explanation {
             replica: taker.map(|at| route[at].name.clone()),
             route: route.iter().enumerate().map(|(at, replica)| stop(replica, at, taker)).collect(),
             not_on_ring: layout.waiting().iter().map(|replica| replica.name.clone()).collect(),
+        }
+    }
+}
+
+impl Unforeseen {
+    /// Of this key in this pool.
+    pub fn of(key: &str, pool: &Pool) -> Self {
+        let serving = || pool.replicas.iter().filter(|replica| replica.serves() && !replica.is_leaving());
+        let best = serving().map(rank).min();
+        let candidates = serving().filter(|replica| Some(rank(replica)) == best);
+        Unforeseen {
+            key: key.to_owned(),
+            policy: pool.policy.clone(),
+            by_key: pool.shares_by() == By::Key,
+            replica: None,
+            candidates: candidates.map(|replica| replica.name.clone()).collect(),
         }
     }
 }
@@ -137,6 +168,19 @@ pub mod tests {
         assert_eq!((number.id, number.literal), (132_574, true));
         let word = Explanation::of("user-77", &layout);
         assert!(!word.literal && word.id == ring::id_of_key(b"user-77"));
+    }
+
+    #[test]
+    fn by_load_it_may_be_any_that_nothing_speaks_against() {
+        let mut pool = pool("xxh3", &["ready", "ejected", "down", "ready", "leaving"]);
+        pool.policy = "random".into();
+        let unforeseen = Unforeseen::of("7", &pool);
+        assert_eq!((unforeseen.by_key, unforeseen.replica), (false, None));
+        assert_eq!(unforeseen.candidates, ["Server-1", "Server-4"]);
+        pool.policy = "rendezvous".into();
+        pool.replicas.retain(|replica| replica.state != "ready");
+        let unforeseen = Unforeseen::of("7", &pool);
+        assert!(unforeseen.by_key && unforeseen.candidates == ["Server-2"], "{unforeseen:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use http::StatusCode;
 use ringkeeper_tools::{
     base::Base,
-    client::{Answer, Client, ClientError},
+    client::{Answer, Client, ClientError, Pool},
 };
 
 use super::{layout::LayoutError, screen, show};
@@ -18,6 +18,9 @@ pub const INTERRUPTED: u8 = 130;
 
 /// What a balancer says of a path that it does not know.
 const NO_PATH: &str = "there is nothing at this path";
+
+/// What it says of a pool that it does not know.
+const NO_POOL: &str = "there is no pool ";
 
 const NOT_KNOWN: &str = "whether it was done is not known: `ringctl rep` shows the replicas";
 
@@ -80,6 +83,13 @@ impl Failure {
         Failure::new(REFUSED, error.into(), hint)
     }
 
+    /// A question about keys of a pool whose keys have no owner on the ring.
+    pub fn without_ring(pool: &Pool) -> Self {
+        let Pool { pool, policy, .. } = pool;
+        let error = anyhow!("requests to pool '{pool}' do not go by the ring: its policy is {policy}");
+        Failure::new(REFUSED, error, "`ringctl status` says what each replica has to do")
+    }
+
     /// An answer of the replicas that is no success.
     pub fn answer(answer: &Answer, path: &str, meant: Option<String>) -> Self {
         let message =
@@ -137,6 +147,10 @@ fn refused(status: StatusCode, message: &str, client: &Client) -> String {
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED if message.starts_with(NO_PATH) => {
             format!("the balancer is too old for this, or not at {} (--admin-url)", client.admin())
         }
+        StatusCode::NOT_FOUND if message.starts_with(NO_POOL) => "`ringctl pools` shows the pools".into(),
+        StatusCode::CONFLICT => {
+            "nothing was changed; `ringctl pools` and `ringctl routes` show what there is".into()
+        }
         StatusCode::NOT_FOUND => "`ringctl rep` shows the replicas".into(),
         status if status.is_server_error() => "`ringctl status` says how the replicas are".into(),
         _ => "nothing was changed; `ringctl rep` shows the replicas".into(),
@@ -163,6 +177,8 @@ mod tests {
             (403, "10.0.0.1 may not call", false, "own machine"),
             (404, NO_PATH, false, "too old for this"),
             (404, "there is no replica 'x'", false, "ringctl rep"),
+            (404, "there is no pool 'web'", false, "ringctl pools"),
+            (409, "routes lead to the pool 'web'", false, "ringctl routes"),
             (400, "'n' must be more than 0", false, "nothing was changed"),
             (503, "stopping", false, "ringctl status"),
         ] {

@@ -190,7 +190,7 @@ impl Layout {
 
 #[cfg(test)]
 pub mod tests {
-    use ringkeeper_tools::client::RingSpec;
+    use ringkeeper_tools::client::{RingSpec, Totals};
 
     use super::*;
 
@@ -214,7 +214,9 @@ pub mod tests {
             slack: 0.01,
         };
         let replicas = states.iter().enumerate().map(replica).collect();
-        Pool { pool: "default".into(), epoch: 1, ring, problem: None, replicas }
+        let totals = Totals::default();
+        let (pool, policy) = ("default".into(), "ring".into());
+        Pool { pool, epoch: 1, ring, policy, queue: None, problem: None, replicas, totals }
     }
 
     fn layout(hash: &str, states: &[&str]) -> Layout {

@@ -1,7 +1,8 @@
 //! The client of a running balancer: one command, or a shell.
 //!
-//! In reading order: `args` and `command` are what can be typed, `session` does it, `change`, `watch`, `follow` and
-//! `doctor` are what takes longer than a call, `layout`, `standing` and `explanation` are what is computed from answers,
+//! In reading order: `args` and `command` are what can be typed, `session` does it, `change`, `watch`, `follow`,
+//! `doctor` and `reach` are what takes longer than a call, `layout`, `standing` and `explanation` are what is computed from answers,
+//! `pools` is what is done to the pools themselves,
 //! `show` puts it into words, `failure` says what went wrong and what to try next, `shell` reads lines.
 
 mod args;
@@ -14,8 +15,11 @@ mod follow;
 mod layout;
 mod meant;
 mod place;
+mod pools;
+mod reach;
 mod screen;
 mod session;
+mod settings;
 mod shell;
 mod show;
 mod spinner;

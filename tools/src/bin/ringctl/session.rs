@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::CommandFactory;
-use ringkeeper_tools::client::{Client, Pool};
+use ringkeeper_tools::client::{By, Client, Pool};
 use tokio::{signal, task::spawn_blocking, time::sleep};
 
 use super::{
@@ -14,11 +14,11 @@ use super::{
     change,
     command::{Command, Simulated},
     doctor,
-    explanation::Explanation,
+    explanation::{Explanation, Unforeseen},
     failure::Failure,
     follow,
     layout::{Layout, LayoutError},
-    meant, screen, show, spinner,
+    meant, pools, screen, show, spinner,
     standing::{Look, Shares, Standing},
     watch,
 };
@@ -86,6 +86,14 @@ impl Session {
                 let pool = change::tell(&client, doing, client.restart(replica), options);
                 self.changed(pool.await?, options)
             }
+            Command::Pools { what: Some(what) } => pools::change(&client, what, options).await?,
+            Command::Routes { what: Some(what) } => pools::reroute(&client, what, options).await?,
+            Command::Pool { .. } => {
+                return Err(Failure::usage(
+                    "`pool` is a command of the shell, for what comes after it",
+                    "`ringctl pools` lists the pools; --pool POOL or RINGCTL_POOL says which one is meant",
+                ));
+            }
             Command::Events { follow: true } => return follow::events(&client, options).await,
             Command::Logs { replica, follow, tail } => {
                 return follow::logs(&client, replica, *tail, *follow).await;
@@ -106,11 +114,8 @@ impl Session {
         let client = self.of_pool(options);
         match command {
             Command::Rep => {
-                let replicas = match options.names_another_pool() {
-                    true => client.pool().await.map(|pool| change::desired(&pool)),
-                    false => client.rep().await,
-                };
-                Ok(show::replicas(&replicas.map_err(|error| Failure::of(error, &client))?, options))
+                let replicas = client.rep().await.map_err(|error| Failure::of(error, &client))?;
+                Ok(show::replicas(&replicas, options))
             }
             Command::Home => answer(&client, "home", options).await,
             Command::Path(words) => answer(&client, one(words)?, options).await,
@@ -119,17 +124,26 @@ impl Session {
                 Ok(show::events::all(&events.map_err(|error| Failure::of(error, &client))?, options))
             }
             Command::Explain { key } => {
-                let layout = layout(&client).await?;
+                let pool = pool(&client).await?;
+                if pool.shares_by() != By::Ring {
+                    return Ok(show::explanation::unforeseen(&Unforeseen::of(key, &pool), options));
+                }
+                let layout = layout(pool).await?;
                 Ok(show::explanation::explanation(&Explanation::of(key, &layout), options))
             }
             Command::Simulate(simulated) => simulate(&client, simulated, options).await,
             Command::Ring => {
-                let layout = layout(&client).await?;
+                let layout = layout(in_use(pool(&client).await?)?).await?;
                 let drawn = {
                     let options = options.clone();
                     spawn_blocking(move || show::drawing::drawing(&layout, &options))
                 };
                 Ok(drawn.await.expect("drawing does not panic"))
+            }
+            Command::Pools { .. } => Ok(show::pools::pools(&pools::all(&client).await?, options)),
+            Command::Routes { .. } => {
+                let routes = client.routes().await.map_err(|error| Failure::of(error, &client))?;
+                Ok(show::routes::routes(&routes, options))
             }
             Command::Doctor => doctor::examine(&client, options).await,
             _ => {
@@ -139,11 +153,9 @@ impl Session {
         }
     }
 
-    fn of_pool(&self, options: &Options) -> Client {
-        match &options.pool {
-            Some(pool) => self.client.clone().with_pool(pool),
-            None => self.client.clone(),
-        }
+    /// A client about the pool that is meant.
+    pub fn of_pool(&self, options: &Options) -> Client {
+        self.client.clone().with_pool(options.pool())
     }
 
     /// How the replicas stand; for the rates it looks twice, unless it has just looked.
@@ -173,13 +185,20 @@ impl Session {
 }
 
 async fn look(client: &Client) -> Result<Look, Failure> {
-    let pool = client.pool().await.map_err(|error| Failure::of(error, client))?;
-    Ok(Look { pool, at: Instant::now() })
+    Ok(Look { pool: pool(client).await?, at: Instant::now() })
+}
+
+async fn pool(client: &Client) -> Result<Pool, Failure> {
+    client.pool().await.map_err(|error| Failure::of(error, client))
+}
+
+/// This pool, where its requests go by its ring.
+fn in_use(pool: Pool) -> Result<Pool, Failure> {
+    if pool.shares_by() == By::Ring { Ok(pool) } else { Err(Failure::without_ring(&pool)) }
 }
 
 /// The ring; building it may take a second, which is not for this thread.
-async fn layout(client: &Client) -> Result<Layout, Failure> {
-    let pool = client.pool().await.map_err(|error| Failure::of(error, client))?;
+async fn layout(pool: Pool) -> Result<Layout, Failure> {
     let built = spawn_blocking(move || Layout::of(&pool)).await;
     built.expect("building a ring does not panic").map_err(Failure::ring)
 }
@@ -188,7 +207,7 @@ async fn simulate(client: &Client, simulated: &Simulated, options: &Options) -> 
     let wrong =
         |error| Failure::usage(error, "such as `ringctl simulate add 2` or `ringctl simulate rm Server-1`");
     let change = simulated.change().map_err(wrong)?;
-    let layout = layout(client).await?;
+    let layout = layout(in_use(pool(client).await?)?).await?;
     let moves = spawn_blocking(move || layout.simulate(&change)).await;
     let moves: Result<_, LayoutError> = moves.expect("a simulation does not panic");
     Ok(show::moves::moves(&moves.map_err(Failure::ring)?, options))

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ringkeeper_tools::client::{Pool, Replica, RingSpec};
+use ringkeeper_tools::client::{By, Pool, Replica, RingSpec};
 use serde::Serialize;
 
 use super::layout::Layout;
@@ -28,7 +28,7 @@ pub struct Standing {
 /// What follows from what a pool says of a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Derived {
-    /// The part of the ring's slots that it owns; `None` where it is not on the ring.
+    /// The part of the ring's slots that it owns; `None` where it is not on the ring, or requests do not go by that.
     pub share: Option<f64>,
     /// Since the look before; `None` where there was none, or its instance is another.
     pub requests_per_second: Option<f64>,
@@ -68,8 +68,11 @@ impl Standing {
 }
 
 impl Shares {
-    /// The number of each member and the part that it owns; empty for a ring that is not understood.
+    /// The number of each member and the part that it owns; empty for a ring that is not understood, or that nothing goes by.
     fn of(&mut self, pool: &Pool) -> Vec<(u16, f64)> {
+        if pool.shares_by() != By::Ring {
+            return Vec::new();
+        }
         let on_ring = pool.replicas.iter().filter(|replica| replica.is_on_ring());
         let mut members: Vec<_> = on_ring.map(|replica| (replica.number, replica.weight)).collect();
         members.sort_unstable();

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod bench;
+mod changes;
 mod chaos;
 mod compare;
 mod demand;
@@ -9,6 +10,7 @@ mod generator;
 mod origin;
 mod own;
 mod picture;
+mod policies;
 mod ring;
 mod run;
 mod summary;
@@ -39,6 +41,8 @@ enum Command {
     Ring(ring::RingArgs),
     Compare(compare::CompareArgs),
     Bench(bench::BenchArgs),
+    Policies(policies::PoliciesArgs),
+    Changes(changes::ChangesArgs),
     /// Be a replica of the chaos
     #[command(hide = true)]
     Origin,
@@ -61,6 +65,8 @@ async fn main() -> ExitCode {
         Command::Ring(args) => ring::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Bench(args) => bench::run(args).await,
+        Command::Policies(args) => policies::run(args).await,
+        Command::Changes(args) => changes::run(args).await,
         Command::Origin => origin::run().await,
         Command::Generator(args) => generator::run(args).await,
         Command::Relay(args) => bench::relay::run(args).await,

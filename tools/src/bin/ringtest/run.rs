@@ -11,9 +11,9 @@ use rand::RngExt;
 use ringkeeper_tools::{
     assertion::Assertion,
     base::Base,
-    client::{Client, Pool},
+    client::{By, Client, DEFAULT, Pool},
     folder::Folder,
-    forecast::Forecast,
+    forecast::{self, Forecast},
     ids::Ids,
     load::{self, Carry, Load, Outcome, Protocol, Rate, Reuse},
     progress::Progress,
@@ -66,6 +66,9 @@ pub struct RunArgs {
     /// Where the balancer takes requests
     #[arg(long, value_name = "URL", env = "RINGCTL_URL", default_value = "http://127.0.0.1:5000")]
     url: Base,
+    /// The pool whose replicas answer at --url, which ends with the path or names the port that is routed there
+    #[arg(long, value_name = "POOL", env = "RINGCTL_POOL", default_value = DEFAULT)]
+    pool: String,
     /// Where operators connect [default: port 5001 of the host of --url]
     #[arg(long, value_name = "URL", env = "RINGCTL_ADMIN_URL")]
     admin_url: Option<Base>,
@@ -78,7 +81,7 @@ pub struct RunArgs {
 pub async fn run(args: RunArgs) -> anyhow::Result<bool> {
     demand::known(&args.assertions, &Summary::measure_names())?;
     let admin = args.admin_url.clone().unwrap_or_else(|| args.url.with_port(ADMIN_PORT));
-    let client = Client::new(args.url.clone(), admin);
+    let client = Client::new(args.url.clone(), admin).with_pool(&args.pool);
     let client = match args.token.as_deref().filter(|token| !token.is_empty()) {
         Some(token) => client.with_token(token).context("the token cannot be sent")?,
         None => client,
@@ -91,7 +94,12 @@ pub async fn run(args: RunArgs) -> anyhow::Result<bool> {
         pool.replicas.iter().any(|replica| replica.is_ready()),
         "no replica is ready, so there is nothing to test: `ringctl status` says why"
     );
-    let forecast = Forecast::of(&pool)?;
+    ensure!(
+        !args.exact || pool.shares_by() == By::Ring,
+        "--exact: the ring does not say who of pool '{}' gets what, for its policy is {}",
+        pool.pool,
+        pool.policy
+    );
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     let load = args.load();
     let mut progress = Progress::new(load.requests);
@@ -101,7 +109,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<bool> {
         .with_context(|| format!("cannot test {}", load.base))?;
     let changed = client.pool().await.map_or(true, |after| after.epoch != pool.epoch);
     let requests = usize::try_from(load.requests).context("more requests than can be counted")?;
-    let expected = forecast.counts(Ids::new(seed).take(requests));
+    let expected = match pool.shares_by() {
+        By::Ring => Forecast::of(&pool)?.counts(Ids::new(seed).take(requests)),
+        By::Key | By::Load => forecast::even(&pool, load.requests),
+    };
     let summary = Summary::new(&load, seed, &pool, &expected, &report, changed);
     let text = if args.json { serde_json::to_string(&summary)? } else { summary.to_string() };
     print(&text)?;

@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use ringkeeper_tools::{
     assertion::Measure,
     chart::scale::number,
-    client::{Pool, RingSpec},
+    client::{By, Pool, RingSpec},
     load::{Load, Report},
     stats, table,
 };
@@ -26,6 +26,12 @@ pub struct Summary {
     pub rate: Option<f64>,
     /// How the ring was made.
     pub ring: RingSpec,
+    /// What shared the requests out; empty where the balancer did not tell, which then went by the ring.
+    #[serde(default)]
+    pub policy: String,
+    /// Whether what is expected is of the ring; else it is an even spread by weight.
+    #[serde(default = "by_ring")]
+    by_ring: bool,
     /// Each server's part.
     pub servers: Vec<Server>,
     /// Whether every server got exactly what was expected.
@@ -51,6 +57,11 @@ pub struct Summary {
     latency_ms: Latency,
 }
 
+/// Of runs of before there were other policies.
+fn by_ring() -> bool {
+    true
+}
+
 /// A yes as the number that it is in assertions.
 fn truth(yes: bool) -> f64 {
     if yes { 1.0 } else { 0.0 }
@@ -65,7 +76,7 @@ pub struct Server {
     pub name: Option<String>,
     /// What it answered.
     pub requests: u64,
-    /// What the ring gives it.
+    /// What the ring gives it, or an even spread by weight.
     pub expected: u64,
     /// Its part of the successes.
     pub share: f64,
@@ -101,6 +112,8 @@ impl Summary {
             connections: load.connections,
             rate: load.rate.map(|rate| rate.per_second()),
             ring: pool.ring.clone(),
+            policy: pool.policy.clone(),
+            by_ring: pool.shares_by() == By::Ring,
             exact: servers.iter().all(|server| server.requests == server.expected),
             pool_changed,
             standard_deviation: stats::standard_deviation(&counts),
@@ -220,7 +233,10 @@ impl fmt::Display for Summary {
         let Summary { url, seed, requests, connections, ring, .. } = self;
         let rate = self.rate.map(|rate| format!(" at {rate} a second")).unwrap_or_default();
         writeln!(f, "{requests} requests to {url} over {connections} connections{rate}, seed {seed}")?;
-        writeln!(f, "{} slots, virtual {}, hash {}\n", ring.slots, ring.placement, ring.hash)?;
+        match self.by_ring {
+            true => writeln!(f, "{} slots, virtual {}, hash {}\n", ring.slots, ring.placement, ring.hash)?,
+            false => writeln!(f, "policy {}; expected is an even spread, by weight\n", self.policy)?,
+        }
         self.write_servers(f)?;
         let expected = self.chi_square.map_or("infinite".to_owned(), |value| format!("{value:.2}"));
         writeln!(f, "\nstandard deviation  {:.2}", self.standard_deviation)?;

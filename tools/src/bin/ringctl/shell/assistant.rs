@@ -39,6 +39,11 @@ impl Assistant {
         let commands = names.chain([EXIT, help::WORD]).map(ToOwned::to_owned).collect();
         Assistant { live, commands }
     }
+
+    /// What it asks for names.
+    pub fn live(&mut self) -> &mut Live {
+        &mut self.live
+    }
 }
 
 impl Completer for Assistant {

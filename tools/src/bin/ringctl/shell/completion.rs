@@ -149,7 +149,7 @@ mod tests {
     fn words(line: &str) -> Vec<String> {
         let names = || Names {
             replicas: ["Server-1", "Server-2", "s4"].map(ToOwned::to_owned).to_vec(),
-            pools: vec!["default".into()],
+            pools: ["default", "web"].map(ToOwned::to_owned).to_vec(),
         };
         choices(line, names).1.into_iter().map(|choice| choice.word).collect()
     }
@@ -185,7 +185,11 @@ mod tests {
             ["--wait", "--detach", "--output", "--quiet", "--watch", "--pool", "--help"]
         );
         assert_eq!(words("status -o "), ["text", "json"]);
-        assert_eq!(words("status --pool "), ["default"]);
+        for line in ["status --pool ", "pool ", "pools rm ", "pools set ", "routes add "] {
+            assert_eq!(words(line), ["default", "web"], "{line}");
+        }
+        assert!(words("pools add ").is_empty() && words("pools rm web x").is_empty());
+        assert_eq!(words("pools "), ["add", "set", "rm", "del", "help"]);
         assert_eq!(words("completions b"), ["bash"]);
         assert_eq!(words("simulate "), ["add", "rm", "del", "help"]);
         assert_eq!(words("help expl"), ["explain"]);

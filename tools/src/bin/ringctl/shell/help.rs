@@ -56,6 +56,8 @@ mod tests {
             "  add N|NAME …",
             "  weight REPLICA WEIGHT",
             "  simulate add|rm …",
+            "  pools [add|set|rm …]",
+            "  pool POOL",
             "(also: del)",
             "  exit ",
         ] {

@@ -53,7 +53,8 @@ fn usage(line: &str) -> Option<String> {
 pub fn takes(command: &Command) -> String {
     if command.has_subcommands() {
         let words = command.get_subcommands().map(Command::get_name).filter(|name| *name != "help");
-        return format!("{} …", words.collect::<Vec<_>>().join("|"));
+        let words = format!("{} …", words.collect::<Vec<_>>().join("|"));
+        return if command.is_subcommand_required_set() { words } else { format!("[{words}]") };
     }
     command.get_positionals().map(shown).collect::<Vec<_>>().join(" ")
 }
@@ -79,6 +80,8 @@ mod tests {
             ("simulate rm ", "REPLICA …"),
             ("explain ", "KEY"),
             ("simulate ", "add|rm …"),
+            ("routes ", "[add|rm …]"),
+            ("pools add ", "NAME SETTING=VALUE …"),
         ] {
             assert_eq!(hint(line, None), Some(Hint::Usage(usage.into())), "{line}");
         }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringkeeper_tools::client::Client;
+use ringkeeper_tools::client::{Client, Pool};
 use tokio::{runtime::Runtime, time::timeout};
 
 use super::completion::Names;
@@ -30,6 +30,12 @@ impl Live {
         Live { runtime, client, known: RefCell::default() }
     }
 
+    /// From now on about the pool of this client.
+    pub fn turn_to(&mut self, client: Client) {
+        self.client = client;
+        self.known.take();
+    }
+
     /// The names; none, or those of before, where the balancer does not answer at once.
     pub fn names(&self) -> Names {
         let mut known = self.known.borrow_mut();
@@ -46,14 +52,14 @@ impl Live {
     }
 
     async fn ask(&self) -> Option<Names> {
-        if let Ok(pool) = self.client.pool().await {
-            let rows = pool.replicas.into_iter().filter(|replica| !replica.is_leaving());
+        if let Ok(pools) = self.client.pools().await {
+            let of_pool = |pool: &&Pool| pool.pool == self.client.pool_name();
             return Some(Names {
-                replicas: rows.map(|replica| replica.name).collect(),
-                pools: vec![pool.pool],
+                replicas: pools.iter().find(of_pool).map(|pool| pool.desired().replicas).unwrap_or_default(),
+                pools: pools.into_iter().map(|pool| pool.pool).collect(),
             });
         }
-        let replicas = self.client.rep().await.ok()?.replicas; // where the admin port is out of reach
+        let replicas = self.client.rep().await.ok()?.replicas; // where the admin port is out of reach, or knows one pool
         Some(Names { replicas, pools: Vec::new() })
     }
 }

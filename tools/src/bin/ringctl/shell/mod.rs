@@ -17,20 +17,19 @@ use std::{
 
 use anyhow::Context;
 use clap::Parser;
+use ringkeeper_tools::client::{Client, DEFAULT};
 use rustyline::{CompletionType, Config, Editor, error::ReadlineError, history::FileHistory};
 use tokio::runtime::Runtime;
 
 use self::{assistant::Assistant, completion::EXIT, live::Live};
 use super::{
     args::{Line, Options},
+    command::Command,
     failure::{Failure, INTERRUPTED, USAGE},
     place,
     session::Session,
     show::counted,
 };
-
-const PROMPT: &str = "ringctl> ";
-const COLOURED_PROMPT: &str = "\u{1b}[36mringctl>\u{1b}[0m ";
 
 /// How many lines are remembered.
 const REMEMBERED: usize = 1000;
@@ -67,7 +66,7 @@ impl Shell {
             .build();
         let mut editor = Editor::with_config(config).context("lines cannot be edited here")?;
         let runtime = Rc::new(runtime);
-        editor.set_helper(Some(Assistant::new(Live::new(runtime.clone(), session.client().clone()))));
+        editor.set_helper(Some(Assistant::new(Live::new(runtime.clone(), session.of_pool(&options)))));
         let history = place::history().filter(|path| made_room(path));
         if let Some(path) = &history {
             let _there_may_be_none_yet = editor.load_history(path);
@@ -77,12 +76,12 @@ impl Shell {
 
     /// Says where this is, and how to go on.
     fn greet(&self) {
-        let client = self.session.client();
+        let client = self.session.of_pool(&self.options);
         match self.runtime.block_on(client.rep()) {
             Ok(rep) => {
-                say(&format!("Ringkeeper on {}, with {}.", client.traffic(), counted(rep.count, "replica")))
+                say(&format!("Ringkeeper on {}, with {}.", client.traffic(), having(&client, rep.count)))
             }
-            Err(error) => complain(&Failure::of(error, client)),
+            Err(error) => complain(&Failure::of(error, &client)),
         }
         say("`help` lists the commands, Tab completes, Ctrl-D leaves.");
     }
@@ -91,7 +90,7 @@ impl Shell {
     fn lines(&mut self, interactive: bool) -> anyhow::Result<u8> {
         let mut code = 0;
         loop {
-            let line = match self.editor.readline(&(PROMPT, COLOURED_PROMPT)) {
+            let line = match self.editor.readline(&prompt(self.options.pool())) {
                 Ok(line) => line,
                 Err(ReadlineError::Interrupted) => continue,
                 Err(ReadlineError::Eof) => return Ok(code),
@@ -133,6 +132,9 @@ impl Shell {
             }
         };
         let options = line.options.or(&self.options);
+        if let Command::Pool { name } = line.command {
+            return self.turn_to(name.as_deref().unwrap_or(options.pool()), &options);
+        }
         match self.runtime.block_on(self.session.run(&line.command, &options)) {
             Ok(()) => 0,
             Err(failure) if failure.code == INTERRUPTED => {
@@ -149,6 +151,29 @@ impl Shell {
         }
     }
 
+    /// Talks about this pool from now on, if there is one.
+    fn turn_to(&mut self, pool: &str, options: &Options) -> u8 {
+        let usual = self.options.clone().with_pool(pool);
+        let client = self.session.of_pool(&usual);
+        match self.runtime.block_on(client.rep()) {
+            Ok(rep) => {
+                if !options.quiet {
+                    say(&having(&client, rep.count));
+                }
+                if let Some(assistant) = self.editor.helper_mut() {
+                    assistant.live().turn_to(client);
+                }
+                self.options = usual;
+                0
+            }
+            Err(error) => {
+                let failure = Failure::of(error, &client);
+                complain(&failure);
+                failure.code
+            }
+        }
+    }
+
     /// A shell that cannot write its history is still a shell.
     fn remember(&mut self, line: &str) {
         let _added = self.editor.add_history_entry(line);
@@ -156,6 +181,18 @@ impl Shell {
             let _not_written = self.editor.append_history(path);
         }
     }
+}
+
+/// The prompt, bare and coloured, with the pool where it is not the default one.
+fn prompt(pool: &str) -> (String, String) {
+    let words = if pool == DEFAULT { "ringctl>".to_owned() } else { format!("ringctl {pool}>") };
+    (format!("{words} "), format!("\u{1b}[36m{words}\u{1b}[0m "))
+}
+
+/// How many replicas there are, with the pool where it is not the default one.
+fn having(client: &Client, replicas: usize) -> String {
+    let replicas = counted(replicas, "replica");
+    if client.is_of_default() { replicas } else { format!("{replicas} in pool '{}'", client.pool_name()) }
 }
 
 /// Whether there is a folder for this file, made for its owner alone if need be.
@@ -183,6 +220,13 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_prompt_names_the_pool_unless_it_is_the_default_one() {
+        assert_eq!(prompt("default").0, "ringctl> ");
+        assert_eq!(prompt("web").0, "ringctl web> ");
+        assert_eq!(anstream::adapter::strip_str(&prompt("web").1).to_string(), "ringctl web> ");
+    }
 
     #[test]
     fn a_line_is_split_as_a_shell_does() {

@@ -3,7 +3,7 @@
 use super::{CHANGING, FAINT, GOOD, one_line, styled};
 use crate::{
     args::{Format, Options},
-    explanation::{Explanation, Part, Stop},
+    explanation::{Explanation, Part, Stop, Unforeseen},
 };
 
 /// How many are shown that come after the one who takes it.
@@ -16,6 +16,32 @@ pub fn explanation(explanation: &Explanation, options: &Options) -> String {
         Format::Text if options.quiet => explanation.replica.clone().unwrap_or_default(),
         Format::Text => text(explanation),
     }
+}
+
+/// Why there is no telling where a key goes, and where it may.
+pub fn unforeseen(unforeseen: &Unforeseen, options: &Options) -> String {
+    match options.format() {
+        Format::Json => return one_line(unforeseen),
+        Format::Text if options.quiet => return unforeseen.candidates.join("\n"),
+        Format::Text => {}
+    }
+    let Unforeseen { key, policy, by_key, candidates, .. } = unforeseen;
+    let (why, which) = match by_key {
+        true => ("by the key, and not by the ring", "always the same of these"),
+        false => ("by load: the key does not matter", "any of these"),
+    };
+    let which = match candidates.is_empty() {
+        true => styled(super::BAD, "nobody: no replica is ready"),
+        false => styled(GOOD, which),
+    };
+    let head = [
+        format!("key      {key}"),
+        format!("policy   {policy}  {}", styled(FAINT, why)),
+        format!("goes to  {which}"),
+    ];
+    let blank = (!candidates.is_empty()).then(String::new);
+    let rows = candidates.iter().map(|name| format!("  {name}"));
+    head.into_iter().chain(blank).chain(rows).collect::<Vec<_>>().join("\n")
 }
 
 fn text(explanation: &Explanation) -> String {
@@ -78,6 +104,20 @@ mod tests {
                 slot = explained.slot
             )
         );
+    }
+
+    #[test]
+    fn by_load_no_owner_is_named() {
+        let mut pool = crate::layout::tests::pool("xxh3", &["ready", "ready"]);
+        pool.policy = "least-requests".into();
+        let text = |pool: &_| plain(&unforeseen(&Unforeseen::of("user-77", pool), &Options::default()));
+        assert_eq!(
+            text(&pool),
+            "key      user-77\npolicy   least-requests  by load: the key does not matter\n\
+             goes to  any of these\n\n  Server-1\n  Server-2"
+        );
+        pool.replicas.clear();
+        assert!(text(&pool).ends_with("goes to  nobody: no replica is ready"));
     }
 
     #[test]

@@ -5,7 +5,10 @@ pub mod events;
 pub mod explanation;
 pub mod findings;
 pub mod moves;
+pub mod pools;
+pub mod routes;
 pub mod status;
+pub mod traffic;
 
 use std::{
     collections::BTreeSet,

@@ -4,12 +4,12 @@ use std::time::SystemTime;
 
 use console::truncate_str;
 use ringkeeper_tools::{
-    client::{Exit, Pool, Replica, RingSpec},
+    client::{By, DEFAULT, Exit, Pool, Queue, Replica, RingSpec, Totals},
     table,
 };
 use serde::Serialize;
 
-use super::{FAINT, age, of_state, one_line, percent, styled, tame};
+use super::{FAINT, age, of_state, one_line, percent, styled, tame, traffic};
 use crate::{
     args::{Format, Options},
     standing::{Derived, Standing},
@@ -28,7 +28,10 @@ pub fn status(standing: &Standing, now: SystemTime, width: Option<usize>, option
         Format::Text if options.quiet => return names(standing),
         Format::Text => {}
     }
-    let mut lines = vec![summary(standing), String::new()];
+    let mut lines = vec![summary(standing)];
+    lines.extend(traffic::totals(&standing.pool));
+    lines.extend(standing.pool.queue.as_ref().map(traffic::queue));
+    lines.push(String::new());
     lines.extend(fitting(standing, now, width));
     lines.extend(standing.pool.replicas.iter().flat_map(wrong));
     lines.extend(
@@ -43,9 +46,14 @@ struct Shown<'a> {
     pool: &'a str,
     epoch: u64,
     ring: &'a RingSpec,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    policy: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<&'a Queue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'a str>,
     replicas: Vec<Row<'a>>,
+    totals: &'a Totals,
 }
 
 #[derive(Serialize)]
@@ -57,9 +65,10 @@ struct Row<'a> {
 }
 
 fn json(standing: &Standing) -> String {
-    let Pool { pool, epoch, ring, problem, .. } = &standing.pool;
+    let Pool { pool, epoch, ring, policy, queue, problem, totals, .. } = &standing.pool;
     let replicas = standing.rows().map(|(replica, derived)| Row { replica, derived }).collect();
-    one_line(&Shown { pool, epoch: *epoch, ring, problem: problem.as_deref(), replicas })
+    let (queue, problem) = (queue.as_ref(), problem.as_deref());
+    one_line(&Shown { pool, epoch: *epoch, ring, policy, queue, problem, replicas, totals })
 }
 
 fn names(standing: &Standing) -> String {
@@ -70,7 +79,9 @@ fn summary(standing: &Standing) -> String {
     let desired = standing.pool.replicas.iter().filter(|replica| !replica.is_leaving());
     let (ready, all) =
         (desired.clone().filter(|replica| replica.is_ready()).count(), desired.clone().count());
-    let mut parts = vec![format!("{ready} of {all} ready")];
+    let pool = &standing.pool.pool;
+    let of = if pool == DEFAULT { String::new() } else { format!("{pool}: ") };
+    let mut parts = vec![format!("{of}{ready} of {all} ready")];
     let drained = desired.filter(|replica| replica.drained == Some(true)).count();
     parts.extend((drained > 0).then(|| format!("{drained} drained")));
     let rates: Vec<f64> = standing.derived.iter().filter_map(|derived| derived.requests_per_second).collect();
@@ -81,32 +92,43 @@ fn summary(standing: &Standing) -> String {
     if !flights.is_empty() {
         parts.push(format!("{} in flight", flights.iter().sum::<u64>()));
     }
+    if standing.pool.shares_by() != By::Ring {
+        return parts.join(", ");
+    }
     let ring = &standing.pool.ring;
     let ring = format!("{} slots, virtual {}, hash {}", ring.slots, ring.placement, ring.hash);
     format!("{}  {}", parts.join(", "), styled(FAINT, &ring))
 }
 
-/// The table, with what fits: addresses go first, then the ends of long names.
+/// The columns that go where there is no room, the first one first.
+const DISPENSABLE: [&str; 3] = ["ADDRESS", "P50", "P99"];
+
+/// The columns with numbers.
+const NUMBERS: [&str; 8] = ["NUMBER", "SHARE", "WEIGHT", "IN FLIGHT", "REQ/S", "P50", "P99", "RESTARTS"];
+
+/// The table, with what fits: columns that matter less go first, then the ends of long names.
 fn fitting(standing: &Standing, now: SystemTime, width: Option<usize>) -> Vec<String> {
-    let whole = table(standing, now, true, usize::MAX);
+    let whole = table(standing, now, &[], usize::MAX);
     let Some(width) = width else { return whole };
-    let broadest =
-        |lines: &[String]| lines.iter().map(|line| console::measure_text_width(line)).max().unwrap_or(0);
-    if broadest(&whole) <= width {
-        return whole;
-    }
-    let without = table(standing, now, false, usize::MAX);
-    let over = broadest(&without).saturating_sub(width);
-    if over == 0 {
-        return without;
+    let over = |lines: &[String]| {
+        let broadest = lines.iter().map(|line| console::measure_text_width(line)).max();
+        broadest.unwrap_or(0).saturating_sub(width)
+    };
+    let mut lines = whole;
+    for without in (1..=DISPENSABLE.len()).map(|count| &DISPENSABLE[..count]) {
+        if over(&lines) == 0 {
+            return lines;
+        }
+        lines = table(standing, now, without, usize::MAX);
     }
     let longest = standing.pool.replicas.iter().map(|replica| replica.name.len()).max().unwrap_or(0);
-    table(standing, now, false, longest.saturating_sub(over).max(SHORTEST_NAME))
+    match over(&lines) {
+        0 => lines,
+        over => table(standing, now, &DISPENSABLE, longest.saturating_sub(over).max(SHORTEST_NAME)),
+    }
 }
 
-fn table(standing: &Standing, now: SystemTime, addresses: bool, name: usize) -> Vec<String> {
-    let weights =
-        standing.pool.replicas.iter().any(|replica| replica.weight.is_some_and(|weight| weight != 1));
+fn table(standing: &Standing, now: SystemTime, without: &[&str], name: usize) -> Vec<String> {
     let mut header = vec![
         "NAME",
         "NUMBER",
@@ -115,18 +137,30 @@ fn table(standing: &Standing, now: SystemTime, addresses: bool, name: usize) -> 
         "WEIGHT",
         "IN FLIGHT",
         "REQ/S",
+        "P50",
+        "P99",
         "RESTARTS",
         "AGE",
         "ADDRESS",
     ];
-    let keep = |title: &str| (title != "WEIGHT" || weights) && (title != "ADDRESS" || addresses);
+    let keep = |title: &str| has(&standing.pool, title) && !without.contains(&title);
     let kept: Vec<bool> = header.iter().map(|title| keep(title)).collect();
     let cells = |row: Vec<String>| {
         row.into_iter().zip(&kept).filter(|(_, keep)| **keep).map(|(cell, _)| cell).collect()
     };
     let rows = standing.rows().map(|(replica, derived)| cells(row(replica, derived, now, name))).collect();
     header.retain(|title| keep(title));
-    table::lines(&header, &["NUMBER", "SHARE", "WEIGHT", "IN FLIGHT", "REQ/S", "RESTARTS"], rows)
+    table::lines(&header, &NUMBERS, rows)
+}
+
+/// Whether a pool has something to say in this column.
+fn has(pool: &Pool, title: &str) -> bool {
+    match title {
+        "SHARE" => pool.shares_by() == By::Ring,
+        "WEIGHT" => pool.replicas.iter().any(|replica| replica.weight.is_some_and(|weight| weight != 1)),
+        "P50" | "P99" => pool.replicas.iter().any(|replica| replica.latency.is_some()),
+        _ => true,
+    }
 }
 
 fn row(replica: &Replica, derived: &Derived, now: SystemTime, name: usize) -> Vec<String> {
@@ -139,6 +173,8 @@ fn row(replica: &Replica, derived: &Derived, now: SystemTime, name: usize) -> Ve
         replica.weight.unwrap_or(1).to_string(),
         or_dash(replica.in_flight.map(|count| count.to_string())),
         or_dash(derived.requests_per_second.map(|rate| format!("{rate:.0}"))),
+        or_dash(replica.latency.map(|latency| traffic::time(latency.p50_ms))),
+        or_dash(replica.latency.map(|latency| traffic::time(latency.p99_ms))),
         replica.restarts.to_string(),
         age(&replica.since, now),
         or_dash(replica.address.clone()),
@@ -165,6 +201,7 @@ fn last_words(exit: &Exit) -> Vec<String> {
 mod tests {
     use std::time::Instant;
 
+    use ringkeeper_tools::client::Latency;
     use serde_json::Value;
 
     use super::*;
@@ -193,7 +230,8 @@ mod tests {
         });
         assert_eq!(
             text(&standing, None),
-            "1 of 2 ready, 14 in flight  262147 slots, virtual full, hash xxh3\n\n\
+            "1 of 2 ready, 14 in flight  262147 slots, virtual full, hash xxh3\n\
+             policy ring, 0 requests, 0 errors\n\n\
              NAME      NUMBER  STATE       SHARE  IN FLIGHT  REQ/S  RESTARTS  AGE    ADDRESS\n\
              Server-1       1  ready     100.0 %          7      -         0  1h 2m  127.0.0.1:4000\n\
              Server-2       2  starting        -          7      -         0  1h 2m  127.0.0.1:4000"
@@ -227,6 +265,24 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_that_goes_by_load_has_no_shares_and_tells_its_queue_and_latencies() {
+        let mut look = pool("xxh3", &["ready"]);
+        (look.pool, look.policy) = ("web".into(), "least-requests".into());
+        look.queue = Some(Queue { most: 9, ..Queue::default() });
+        look.replicas[0].latency = Some(Latency { p50_ms: 0.5, p99_ms: 20.0, ..Latency::default() });
+        let standing = Standing::of(&Look { pool: look, at: Instant::now() }, None, &mut Shares::default());
+        assert_eq!(
+            text(&standing, None),
+            "web: 1 of 1 ready\npolicy least-requests, 0 requests, 0 errors\n\
+             queue: 0 of at most 9 waiting, 0 ms on average, 0 in vain, 0 refused\n\n\
+             NAME      NUMBER  STATE  IN FLIGHT  REQ/S      P50      P99  RESTARTS  AGE    ADDRESS\n\
+             Server-1       1  ready          -      -  0.50 ms  20.0 ms         0  1h 2m  -"
+        );
+        let narrow = text(&standing, Some(70));
+        assert!(!narrow.contains("P50") && narrow.contains("P99"), "{narrow}");
+    }
+
+    #[test]
     fn a_weight_has_its_column_when_someone_has_one() {
         assert!(!text(&standing(&["ready"], |replica| replica.weight = Some(1)), None).contains("WEIGHT"));
         assert!(text(&standing(&["ready"], |replica| replica.weight = Some(2)), None).contains("WEIGHT"));
@@ -241,7 +297,7 @@ mod tests {
         });
         let cut = text(&standing, Some(80));
         assert!(!cut.contains("ADDRESS") && cut.contains("a-name-as-l") && cut.contains('…'), "{cut}");
-        let lines = || cut.lines().skip(2).take(2);
+        let lines = || cut.lines().skip(3).take(2);
         assert!(lines().all(|line| line.chars().count() <= 80), "{cut}");
         assert!(text(&standing, None).contains(long), "not cut where no width is given");
     }

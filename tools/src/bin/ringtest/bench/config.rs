@@ -1,5 +1,5 @@
-//! How HAProxy and nginx are told to do what Ringkeeper does: one thread, consistent hashing of the parameter `request_id`
-//! over the origins, connections kept alive on both sides and taken from a common pool. Nothing is logged, no header is
+//! How HAProxy and nginx are told to do what Ringkeeper does: one thread, requests shared out over the origins by the rule
+//! that is asked for, connections kept alive on both sides and taken from a common pool. Nothing is logged, no header is
 //! added, bodies stream; where a default would make one of them close connections or swap to disk it is raised. Pure.
 
 use std::{fmt::Write, net::SocketAddr, path::Path};
@@ -11,8 +11,14 @@ use super::listen::BACKLOG;
 /// Connections of clients that either may have: as many as a workload has at most, and some. Origins may have as many.
 const MOST: usize = 6_000;
 
-/// A configuration of HAProxy.
-pub fn haproxy(port: u16, origins: &[SocketAddr], protocol: Protocol) -> String {
+/// Consistent hashing of the parameter `request_id`, in HAProxy's words.
+pub const HAPROXY_HASHING: &str = "balance url_param request_id\n    hash-type consistent djb2 avalanche";
+
+/// The same in nginx's.
+pub const NGINX_HASHING: &str = "hash $arg_request_id consistent;";
+
+/// A configuration of HAProxy, with lines of it that say how requests are shared out.
+pub fn haproxy(port: u16, origins: &[SocketAddr], protocol: Protocol, rule: &str) -> String {
     let (client, origin_speaks) = match protocol {
         Protocol::Http1 => ("", ""),
         Protocol::Http2(_) => (" proto h2", ""),
@@ -37,8 +43,7 @@ frontend bench
     bind 127.0.0.1:{port}{client}
     default_backend origins
 backend origins
-    balance url_param request_id
-    hash-type consistent djb2 avalanche
+    {rule}
     http-reuse always
     default-server check inter 1s fall 3
 "
@@ -49,9 +54,15 @@ backend origins
     text
 }
 
-/// A configuration of nginx, which keeps its files in `home`. As root its worker has to be told to stay that, or it could
-/// not write there.
-pub fn nginx(port: u16, origins: &[SocketAddr], protocol: Protocol, home: &Path, root: bool) -> String {
+/// A configuration of nginx, which keeps its files in `home`, with a line that says how requests are shared out. As root its
+/// worker has to be told to stay that, or it could not write there.
+pub fn nginx(
+    port: u16,
+    origins: &[SocketAddr],
+    protocol: Protocol,
+    rule: &str,
+    (home, root): (&Path, bool),
+) -> String {
     let user = if root { "user root;\n" } else { "" };
     let home = home.display();
     let mut text = format!(
@@ -71,7 +82,7 @@ http {{
     uwsgi_temp_path {home}/uwsgi;
     scgi_temp_path {home}/scgi;
     upstream origins {{
-        hash $arg_request_id consistent;
+        {rule}
         keepalive {MOST};
         keepalive_requests 1000000000;
 ",
@@ -113,8 +124,8 @@ mod tests {
     fn every_origin_is_named_and_brackets_are_closed() {
         let origins = [81, 82, 83].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let protocol = Protocol::Http1;
-        let haproxy = haproxy(9, &origins, protocol);
-        let nginx = nginx(9, &origins, protocol, Path::new("/somewhere"), true);
+        let haproxy = haproxy(9, &origins, protocol, HAPROXY_HASHING);
+        let nginx = nginx(9, &origins, protocol, NGINX_HASHING, (Path::new("/somewhere"), true));
         for number in 1..=3 {
             assert!(haproxy.contains(&format!("server origin-{number} 127.0.0.1:8{number}\n")), "{haproxy}");
             assert!(nginx.contains(&format!("server 127.0.0.1:8{number};\n")), "{nginx}");
@@ -130,10 +141,10 @@ mod tests {
             (Protocol::Http2(8), true, false),
             (Protocol::Grpc(8), true, true),
         ] {
-            let haproxy = haproxy(9, &origins, protocol);
+            let haproxy = haproxy(9, &origins, protocol, HAPROXY_HASHING);
             assert_eq!(haproxy.contains(":9 proto h2\n"), client, "{haproxy}");
             assert_eq!(haproxy.contains(":81 proto h2\n"), grpc, "{haproxy}");
-            let nginx = nginx(9, &origins, protocol, Path::new("/somewhere"), true);
+            let nginx = nginx(9, &origins, protocol, NGINX_HASHING, (Path::new("/somewhere"), true));
             assert_eq!(nginx.contains(":9 http2 "), client, "{nginx}");
             assert_eq!(nginx.contains("grpc_pass grpc://origins;"), grpc, "{nginx}");
         }

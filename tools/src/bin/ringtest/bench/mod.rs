@@ -18,37 +18,36 @@
 //! Processor time is the scheduler's, of the subject's whole process group, from a look after the warm-up to a look under
 //! load at the end. Medians of the rounds count; `result` says how ratios are made.
 
-mod config;
-mod listen;
+pub mod config;
+pub mod listen;
 pub mod origins;
-mod program;
+pub mod program;
 pub mod relay;
 mod report;
 mod result;
-mod subject;
+pub mod setup;
+pub mod subject;
 mod turn;
 mod usage;
 mod workload;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use anyhow::{Context, bail, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::{Context, bail};
+use indicatif::ProgressBar;
 use ringkeeper_tools::{
     assertion::Assertion,
     folder::Folder,
     load::{Protocol, Rate},
 };
-use rustix::{
-    process::{Resource, getrlimit},
-    thread::{CpuSet, sched_getaffinity},
-};
+use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     report::Circumstances,
     result::{Numbers, Results, Sample},
-    subject::{Candidate, Running, Subject},
+    setup::Setup,
+    subject::{Candidate, Running, Subject, Task},
     workload::Workload,
 };
 use super::{demand, run::print};
@@ -83,15 +82,8 @@ pub struct BenchArgs {
     /// Only these subjects: ringkeeper, haproxy, nginx, relay [default: all that are installed]
     #[arg(long = "subject", value_name = "NAME,…", value_delimiter = ',', value_parser = Subject::named)]
     subjects: Vec<Subject>,
-    /// The core of the subjects [default: the last that may be used]
-    #[arg(long, value_name = "CPU")]
-    core: Option<usize>,
-    /// The core of the load and the origins; best no hardware thread of the same one [default: the first]
-    #[arg(long, value_name = "CPU")]
-    other_core: Option<usize>,
-    /// The balancer's program [default: ringkeeper beside this program]
-    #[arg(long, value_name = "FILE")]
-    ringkeeper: Option<PathBuf>,
+    #[command(flatten)]
+    setup: Setup,
     /// Fail unless this holds, such as 'cpu_over_haproxy<=0.9'; may be given again
     #[arg(long = "assert", value_name = "ASSERTION")]
     assertions: Vec<Assertion>,
@@ -130,8 +122,9 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<bool> {
 }
 
 async fn measure(args: &BenchArgs) -> anyhow::Result<(Circumstances, Results)> {
-    let (workloads, candidates) = (workloads(args), candidates(args)?);
-    let (core, other) = cores(args)?;
+    let wanted = if args.subjects.is_empty() { &Subject::ALL } else { &args.subjects[..] };
+    let (workloads, candidates) = (workloads(args), setup::candidates(wanted, &args.setup)?);
+    let (core, other) = args.setup.cores()?;
     program::keep_to(other)?;
     let (_origins, addresses) = subject::origins(ORIGINS, other, false).await?;
     let (_http2_origins, http2) = subject::origins(ORIGINS, other, true).await?;
@@ -144,7 +137,7 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<(Circumstances, Results)> {
         core,
         addresses,
         http2,
-        bar: progress(turns * (1 + usize::from(args.rounds))),
+        bar: setup::progress(turns * (1 + usize::from(args.rounds))),
         candidates,
     };
     let mut results = Results::new(bench.rates(&workloads).await?);
@@ -153,7 +146,7 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<(Circumstances, Results)> {
     }
     bench.bar.finish_and_clear();
     let circumstances = Circumstances {
-        machine: machine(),
+        machine: setup::machine(),
         versions: bench.candidates.iter().map(|candidate| candidate.version.clone()).collect(),
         rounds: args.rounds.into(),
         seconds: args.time.as_secs_f64(),
@@ -228,7 +221,8 @@ impl Bench {
     async fn start(&self, candidate: &Candidate, workload: &Workload) -> anyhow::Result<Running> {
         let http2 = matches!(workload.protocol, Protocol::Grpc(_));
         let origins = if http2 { &self.http2 } else { &self.addresses };
-        candidate.start(origins, self.core, workload.protocol).await
+        let task = Task { protocol: workload.protocol, rule: candidate.subject.hashing() };
+        candidate.start(origins, self.core, task).await
     }
 
     fn say(&self, what: &str, candidate: &Candidate, workload: &Workload) {
@@ -253,54 +247,4 @@ fn workloads(args: &BenchArgs) -> Vec<Workload> {
         needed <= files
     });
     wanted
-}
-
-/// Those that are wanted and installed. Of the others it is said how to come by them.
-fn candidates(args: &BenchArgs) -> anyhow::Result<Vec<Candidate>> {
-    let wanted = if args.subjects.is_empty() { Subject::ALL.into() } else { args.subjects.clone() };
-    let ringkeeper = match &args.ringkeeper {
-        Some(program) => std::path::absolute(program).context("no such path")?,
-        None => std::env::current_exe()
-            .context("this program's own place is not known")?
-            .with_file_name("ringkeeper"),
-    };
-    let mut found = Vec::new();
-    for subject in wanted {
-        match subject.find(&ringkeeper) {
-            Ok(candidate) => found.push(candidate),
-            Err(why) if subject == Subject::Ringkeeper => bail!(why),
-            Err(why) => eprintln!("{why}; it goes on without"),
-        }
-    }
-    ensure!(!found.is_empty(), "there is nobody to measure");
-    Ok(found)
-}
-
-/// The subjects' core and the other.
-fn cores(args: &BenchArgs) -> anyhow::Result<(usize, usize)> {
-    let mine = sched_getaffinity(None).context("the own cores are not known")?;
-    let mut usable = (0..CpuSet::MAX_CPU).filter(|core| mine.is_set(*core));
-    let first = usable.next().context("no core may be used")?;
-    let (core, other) =
-        (args.core.unwrap_or_else(|| usable.next_back().unwrap_or(first)), args.other_core.unwrap_or(first));
-    if core == other {
-        eprintln!("warning: everything is on core {core}, so the numbers say little");
-    }
-    Ok((core, other))
-}
-
-/// A bar on a terminal's stderr.
-fn progress(turns: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} turns, eta {eta}, {msg}")
-        .expect("a sound template");
-    ProgressBar::new(turns as u64).with_style(style.progress_chars("#>-"))
-}
-
-/// The processor's and the kernel's names.
-fn machine() -> String {
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        cpus.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim()));
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{}, Linux {}", model.unwrap_or("unknown processor"), kernel.trim())
 }

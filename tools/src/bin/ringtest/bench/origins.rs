@@ -153,8 +153,9 @@ impl Answers {
 
 /// What matters of a request's head.
 #[derive(Debug, PartialEq, Eq)]
-struct Head {
-    length: usize,
+pub struct Head {
+    /// Its own length in bytes.
+    pub length: usize,
     body: usize,
     large: bool,
     keeps: bool,
@@ -162,7 +163,7 @@ struct Head {
 
 impl Head {
     /// `None` while it is not whole. A body whose length is not said is refused.
-    fn read(bytes: &[u8]) -> io::Result<Option<Self>> {
+    pub fn read(bytes: &[u8]) -> io::Result<Option<Self>> {
         let malformed = || io::Error::from(io::ErrorKind::InvalidData);
         let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let mut request = httparse::Request::new(&mut fields);

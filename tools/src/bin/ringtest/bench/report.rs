@@ -5,7 +5,7 @@ use std::fmt::Write;
 use ringkeeper_tools::{
     chart::{
         Canvas, Caption, Ink,
-        groups::{Group, Groups},
+        groups::{Group, Groups, Panel},
         scale::number,
     },
     csv,
@@ -164,10 +164,12 @@ fn chart(circumstances: &Circumstances, results: &Results) -> Canvas {
             ),
             source: format!("ringtest bench, {}, {}", circumstances.rounds(), circumstances.machine),
         },
-        axis: format!("times {}", base.title()),
         series: subjects.iter().map(|subject| (subject.title().to_owned(), ink(*subject))).collect(),
-        level: 1.0,
-        groups: results.rates().iter().map(group).collect(),
+        panels: vec![Panel {
+            axis: format!("times {}", base.title()),
+            level: Some(1.0),
+            groups: results.rates().iter().map(group).collect(),
+        }],
     }
     .draw()
 }

@@ -28,8 +28,8 @@ const SERVERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 /// How often a program that had its port taken away before it could bind it is given another.
 const PORTS: usize = 3;
 
-/// How many requests have to be answered, by all origins, before it counts as ready.
-const GREETINGS: u64 = 300;
+/// How many requests for each origin have to be answered, by all of them, before it counts as ready.
+const GREETINGS: usize = 100;
 
 /// One that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,6 +43,15 @@ pub enum Subject {
     Nginx,
     /// Bytes carried on, and nothing else done.
     Relay,
+}
+
+/// What a subject is started for.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    /// What it is asked in.
+    pub protocol: Protocol,
+    /// How it shares requests out, in its own words: Ringkeeper's policy, lines of HAProxy's or nginx's configuration.
+    pub rule: &'a str,
 }
 
 /// A subject with what it takes to start it.
@@ -98,6 +107,16 @@ impl Subject {
             .ok_or_else(|| format!("one of {}", names()))
     }
 
+    /// Consistent hashing of the parameter `request_id`, in its words. The relay, which sees no requests, has none.
+    pub fn hashing(self) -> &'static str {
+        match self {
+            Subject::Ringkeeper => "ring",
+            Subject::HaProxy => config::HAPROXY_HASHING,
+            Subject::Nginx => config::NGINX_HASHING,
+            Subject::Relay => "",
+        }
+    }
+
     /// Whether it can carry such requests: the relay can't change between HTTP/2 and HTTP/1.1.
     pub fn carries(self, protocol: Protocol) -> bool {
         self != Subject::Relay || !matches!(protocol, Protocol::Http2(_))
@@ -126,16 +145,16 @@ impl Subject {
 }
 
 impl Candidate {
-    /// Starts it before these origins, on this core, for requests of this protocol; done when those reach all of them.
+    /// Starts it before these origins, on this core; done when requests reach all of them.
     pub async fn start(
         &self,
         origins: &[SocketAddr],
         core: usize,
-        protocol: Protocol,
+        task: Task<'_>,
     ) -> anyhow::Result<Running> {
         let mut attempt = 1;
         loop {
-            match self.attempt(origins, core, protocol).await {
+            match self.attempt(origins, core, task).await {
                 Err(_) if attempt < PORTS && matches!(self.subject, Subject::HaProxy | Subject::Nginx) => {
                     attempt += 1;
                 }
@@ -146,22 +165,17 @@ impl Candidate {
         }
     }
 
-    async fn attempt(
-        &self,
-        origins: &[SocketAddr],
-        core: usize,
-        protocol: Protocol,
-    ) -> anyhow::Result<Running> {
+    async fn attempt(&self, origins: &[SocketAddr], core: usize, task: Task<'_>) -> anyhow::Result<Running> {
         let home = TempDir::with_prefix("ringtest-bench-").context("no temporary directory")?;
         let port = listen::free_port()?;
-        let mut program = Program::start(self.command(origins, port, home.path(), protocol)?, core)?;
+        let mut program = Program::start(self.command(origins, port, home.path(), task)?, core)?;
         let address = match self.subject {
             Subject::Ringkeeper => program.says("ready for requests address=").await?,
             Subject::Relay => program.says(listen::WORDS).await?,
             Subject::HaProxy | Subject::Nginx => format!("127.0.0.1:{port}"),
         };
         let mut running = Running { program, base: address.parse()?, _home: home };
-        running.greet(origins.len(), protocol).await?;
+        running.greet(origins.len(), task.protocol).await?;
         Ok(running)
     }
 
@@ -170,7 +184,7 @@ impl Candidate {
         origins: &[SocketAddr],
         port: u16,
         home: &Path,
-        protocol: Protocol,
+        Task { protocol, rule }: Task<'_>,
     ) -> anyhow::Result<Command> {
         let mut command = Command::new(&self.program);
         command.current_dir(home); // where no ringkeeper.toml is
@@ -184,6 +198,7 @@ impl Candidate {
                 without_settings(&mut command);
                 command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
                 command.args(["--engine", "fixed", "--threads", "1", "--key", "query:request_id"]);
+                command.args(["--policy", rule]);
                 command.arg("--state-dir").arg(home);
                 if let Protocol::Grpc(_) = protocol {
                     command.args(["--protocol", "h2c"]);
@@ -193,12 +208,12 @@ impl Candidate {
                 }
             }
             Subject::HaProxy => {
-                let file = write("haproxy.cfg", &config::haproxy(port, origins, protocol))?;
+                let file = write("haproxy.cfg", &config::haproxy(port, origins, protocol, rule))?;
                 command.arg("-db").arg("-f").arg(file);
             }
             Subject::Nginx => {
                 let root = rustix::process::getuid().is_root();
-                let file = write("nginx.conf", &config::nginx(port, origins, protocol, home, root))?;
+                let file = write("nginx.conf", &config::nginx(port, origins, protocol, rule, (home, root)))?;
                 command.arg("-e").arg("stderr").arg("-p").arg(home).arg("-c").arg(file);
             }
             Subject::Relay => {
@@ -216,7 +231,7 @@ impl Running {
             base: self.base.clone(),
             path: "/small".into(),
             protocol,
-            requests: GREETINGS,
+            requests: (GREETINGS * origins) as u64,
             connections: 2 * origins,
             rate: None,
             carry: Carry::Query,

@@ -1,0 +1,162 @@
+//! Containers that somebody else starts and that join by their labels.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bollard::{
+    Docker,
+    query_parameters::{ListContainersOptionsBuilder, RestartContainerOptionsBuilder},
+};
+use futures_util::future::{BoxFuture, FutureExt, ready};
+use tokio::task::JoinHandle;
+
+use super::{
+    answer::within,
+    examine::{clock, version},
+    logs::written,
+};
+use crate::{
+    engine::{
+        ASK_TIMEOUT, Engine, EngineError, Finding, Instance, Kind, Launch, Logs, START_TIMEOUT, Stop, Trouble,
+    },
+    name::{Deployment, InstanceId},
+};
+
+mod container;
+mod events;
+mod memory;
+mod reach;
+
+use container::ENABLE;
+use memory::Memory;
+use reach::Reach;
+
+/// Which containers join, and how they are reached.
+#[derive(Clone, Debug)]
+pub struct LabelsConfig {
+    /// Whose containers these are, where they say so themselves; its network is the first choice.
+    pub deployment: Deployment,
+    /// The pool that they join.
+    pub pool: Box<str>,
+    /// The port of those that name none.
+    pub port: Option<u16>,
+    /// From the stop signal to SIGKILL, for one that is started again.
+    pub stop_timeout: Duration,
+}
+
+/// Finds the containers whose labels say that they are of a pool. They are watched, and never stopped or removed; one
+/// that allows it is restarted where it is dead.
+pub struct LabelsEngine {
+    docker: Docker,
+    config: LabelsConfig,
+    memory: Arc<Memory>,
+    watch: JoinHandle<()>,
+}
+
+impl LabelsEngine {
+    /// Works through this client from now on, watching the engine's events in the background. Call in a runtime.
+    pub fn new(docker: Docker, config: LabelsConfig) -> Self {
+        let memory = Arc::new(Memory::default());
+        let watch = tokio::spawn(events::watch(docker.clone(), memory.clone()));
+        LabelsEngine { docker, config, memory, watch }
+    }
+
+    async fn list_all(&self) -> Result<Vec<Instance>, EngineError> {
+        if let Some(known) = self.memory.recall() {
+            return Ok(known);
+        }
+        let begun = self.memory.begin();
+        let filters = HashMap::from([("label".to_owned(), vec![format!("{ENABLE}=true")])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = self.docker.list_containers(Some(options));
+        let listed = within(ASK_TIMEOUT, "list containers", listed).await?;
+        let reach = Reach::of_system(&self.config.deployment);
+        let read = listed.iter().filter_map(|summary| container::read(summary, &self.config, &reach));
+        Ok(self.memory.take_in(read.collect(), begun))
+    }
+
+    /// Starts it where it has ended, else stops it before.
+    async fn start_again(&self, instance: &InstanceId) -> Result<(), EngineError> {
+        let id = instance.as_str();
+        let inspected =
+            within(ASK_TIMEOUT, "inspect a container", self.docker.inspect_container(id, None)).await?;
+        let runs = inspected.state.and_then(|state| state.running).unwrap_or(false);
+        let _ours = self.memory.restarting(instance);
+        if !runs {
+            return within(START_TIMEOUT, "start a container", self.docker.start_container(id, None)).await;
+        }
+        let seconds = self.config.stop_timeout.as_secs_f64().ceil() as i32;
+        let options = RestartContainerOptionsBuilder::default().t(seconds).build();
+        let restarted = self.docker.restart_container(id, Some(options));
+        within(self.config.stop_timeout + START_TIMEOUT, "restart a container", restarted).await
+    }
+}
+
+impl Drop for LabelsEngine {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+impl Engine for LabelsEngine {
+    fn kind(&self) -> Kind {
+        Kind::Labels
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+        self.list_all().boxed()
+    }
+
+    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.start_again(&launch.instance).boxed()
+    }
+
+    fn release<'a>(&'a self, _: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn stop<'a>(&'a self, _: &'a InstanceId, _: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn logs<'a>(
+        &'a self,
+        instance: &'a InstanceId,
+        tail: usize,
+        follow: bool,
+    ) -> BoxFuture<'a, Result<Logs, EngineError>> {
+        ready(Ok(written(&self.docker, instance.as_str(), tail, follow))).boxed()
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        self.memory.changed.notified().boxed()
+    }
+
+    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        self.memory.troubles()
+    }
+}
+
+/// Looks at everything that finding containers needs, for `ringkeeper doctor`.
+pub async fn examine_labels(config: &LabelsConfig) -> Vec<Finding> {
+    let docker = match super::connect().await {
+        Ok(docker) => docker,
+        Err(error) => return vec![Finding { what: "engine", found: Err(error.to_string()) }],
+    };
+    let (engine, clock) = (version(&docker).await, clock(&docker).await);
+    let engine_of_labels = LabelsEngine::new(docker, config.clone());
+    let listed = engine_of_labels.list().await.map_err(|error| error.to_string());
+    let (there, troubles) = (listed.map(|listed| listed.len()), engine_of_labels.troubles());
+    let containers = there.and_then(|count| match troubles.first() {
+        Some(Trouble { source, why, .. }) => Err(format!("'{source}': {why}")),
+        None => Ok(format!("{count} are labelled for the pool '{}' and run", config.pool)),
+    });
+    vec![
+        Finding { what: "engine", found: engine },
+        Finding { what: "containers", found: containers },
+        Finding { what: "clock", found: clock },
+    ]
+}

@@ -1,0 +1,49 @@
+//! Where a source says that replicas are. Pure.
+
+use std::net::SocketAddr;
+
+use super::member::{Member, address_of};
+use crate::name::{InstanceId, Name};
+
+/// What the name of a source means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// This address, without any look-up.
+    Address(SocketAddr),
+    /// Every address of this host, at this port.
+    Host(String, u16),
+    /// Every provider of this service.
+    Service(String),
+}
+
+impl Place {
+    pub(super) fn of(name: &Name) -> Self {
+        let text = name.as_str();
+        if let Ok(address) = text.parse() {
+            return Place::Address(address);
+        }
+        let host = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        match host {
+            Some((host, port)) => Place::Host(host.to_owned(), port),
+            None => Place::Service(text.strip_prefix("srv:").unwrap_or(text).to_owned()),
+        }
+    }
+
+    /// Who of those that were members before may have been found here: what is served until it is looked up again.
+    pub(super) fn remembered(&self, source: &Name, before: &[(Name, InstanceId)]) -> Vec<Member> {
+        let may_be = |name: &Name, address: SocketAddr| match self {
+            Place::Address(there) => *there == address,
+            Place::Host(_, port) => *port == address.port() && is_of(name, source),
+            Place::Service(_) => name.as_str().parse::<SocketAddr>().is_err(),
+        };
+        let known = before.iter().filter_map(|(name, id)| Some((name, address_of(id)?)));
+        let here = known.filter(|(name, address)| may_be(name, *address));
+        here.map(|(name, address)| Member::at(name, address)).collect()
+    }
+}
+
+/// Whether a name is this one, or this one's in another place.
+fn is_of(name: &Name, source: &Name) -> bool {
+    let place = name.as_str().strip_prefix(source.as_str()).and_then(|rest| rest.strip_prefix('-'));
+    name == source || place.is_some_and(|place| place.parse::<usize>().is_ok())
+}

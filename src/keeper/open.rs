@@ -1,0 +1,148 @@
+//! Opening a pool's engine, and the set that it keeps: those of an earlier start, or new ones.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::bail;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use crate::{
+    config::Pool,
+    engine::{
+        Engine, Kind,
+        dns::Resolver,
+        docker::{self, DockerEngine, LabelsEngine},
+        fixed::FixedEngine,
+        process::ProcessEngine,
+    },
+    fleet::{Configured, Desired, Store, Stored},
+    name::Owner,
+};
+
+/// Between two attempts to reach an engine that is late.
+const ENGINE_RETRY: Duration = Duration::from_secs(1);
+
+/// An engine that is open, whatever the settings of the pool.
+pub(super) enum Opened {
+    Docker(docker::Client),
+    Labels(docker::Client),
+    Process(Arc<ProcessEngine>),
+    Fixed(Arc<FixedEngine>),
+}
+
+/// The engine of this pool and the set to keep.
+pub(super) async fn open(
+    pool: &Pool,
+    store: &Store,
+    docker: &mut Option<docker::Client>,
+) -> anyhow::Result<(Opened, Desired)> {
+    let stored = store.load()?;
+    let mut rng = StdRng::from_rng(&mut rand::rng());
+    let kind = pool.engine.or(stored.as_ref().map(|stored| stored.engine));
+    let opened = open_engine(pool, kind, stored.is_some(), docker).await?;
+    let kind = opened.kind();
+    if let Some(stored) = stored.as_ref().filter(|stored| stored.engine != kind) {
+        bail!(other_engine(stored, kind, store.directory()));
+    }
+    let desired = match stored {
+        Some(Stored { mut desired, .. }) => {
+            reconfigure(&mut desired, kind, pool, &mut rng);
+            desired
+        }
+        None => new_set(kind, pool, &mut rng),
+    };
+    Ok((opened, desired))
+}
+
+/// The set of a first start.
+fn new_set(engine: Kind, pool: &Pool, rng: &mut StdRng) -> Desired {
+    let owner = Owner::from_bits(rng.random());
+    match engine {
+        Kind::Labels => Desired::from_wants(owner, Configured::Labels, Vec::new()),
+        Kind::Fixed => Desired::of_sources(owner, &pool.upstreams),
+        Kind::Docker | Kind::Process => Desired::fresh(owner, pool.fleet.replicas, rng),
+    }
+}
+
+/// Has a stored set follow a configuration that changed. One that names no upstreams says nothing of them.
+fn reconfigure(desired: &mut Desired, engine: Kind, pool: &Pool, rng: &mut StdRng) {
+    if engine.owns_instances() {
+        desired.reconfigure(pool.fleet.replicas, rng.random_range(0..1000), rng);
+    } else if !pool.upstreams.is_empty() {
+        desired.follow(&pool.upstreams);
+    }
+}
+
+fn other_engine(stored: &Stored, asked: Kind, state_dir: &Path) -> String {
+    let (was, state_dir) = (stored.engine, state_dir.display());
+    format!(
+        "the replicas in {state_dir} belong to the {was} engine, not to {asked}: take them down first (`ringkeeper down --engine {was}`), or give this balancer another --state-dir"
+    )
+}
+
+/// The engine of this kind; where none is chosen yet, Docker if it answers. One that had replicas before is waited for.
+async fn open_engine(
+    pool: &Pool,
+    kind: Option<Kind>,
+    had_replicas: bool,
+    docker: &mut Option<docker::Client>,
+) -> anyhow::Result<Opened> {
+    let of_process = || Opened::Process(Arc::new(ProcessEngine::new(pool.process.clone())));
+    match kind {
+        Some(kind @ (Kind::Docker | Kind::Labels)) => loop {
+            match connect(docker).await {
+                Ok(client) if kind == Kind::Labels => break Ok(Opened::Labels(client)),
+                Ok(client) => break Ok(Opened::Docker(client)),
+                Err(error) if had_replicas && error.may_come => {
+                    tracing::warn!("waiting for the engine: {error}")
+                }
+                Err(error) => break Err(error.into()),
+            }
+            tokio::time::sleep(ENGINE_RETRY).await;
+        },
+        Some(Kind::Process) => Ok(of_process()),
+        Some(Kind::Fixed) => {
+            let engine = FixedEngine::new(pool.fleet.pool.clone(), Resolver::new(pool.resolver));
+            Ok(Opened::Fixed(Arc::new(engine)))
+        }
+        None => match connect(docker).await {
+            Ok(client) => Ok(Opened::Docker(client)),
+            Err(error) => {
+                tracing::warn!("{error}");
+                tracing::warn!("no Docker engine answers: replicas are child processes of the balancer");
+                Ok(of_process())
+            }
+        },
+    }
+}
+
+/// The client that all pools share.
+async fn connect(docker: &mut Option<docker::Client>) -> Result<docker::Client, docker::ConnectError> {
+    if let Some(client) = docker {
+        return Ok(client.clone());
+    }
+    let client = docker::Client::from(docker::connect().await?);
+    *docker = Some(client.clone());
+    Ok(client)
+}
+
+impl Opened {
+    /// Which one it is.
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Opened::Docker(_) => Kind::Docker,
+            Opened::Labels(_) => Kind::Labels,
+            Opened::Process(_) => Kind::Process,
+            Opened::Fixed(_) => Kind::Fixed,
+        }
+    }
+
+    /// The engine as these settings have it; what runs already goes on.
+    pub(super) fn engine(&self, pool: &Pool) -> Arc<dyn Engine> {
+        match self {
+            Opened::Docker(client) => Arc::new(DockerEngine::new(client.clone(), pool.docker.clone())),
+            Opened::Labels(client) => Arc::new(LabelsEngine::new(client.docker(), pool.labels())),
+            Opened::Process(engine) => Arc::new(engine.configured(pool.process.clone())),
+            Opened::Fixed(engine) => engine.clone(),
+        }
+    }
+}
