@@ -21,9 +21,8 @@ const SMALL: usize = 1 << 17;
 
 /// Makes the rings of one fleet.
 ///
-/// For a hundred members that takes tens of milliseconds, which no request is to wait for: a thread of the same weight would
-/// be let alone by the scheduler for some milliseconds at a time, also at the least niceness, when a request has come. So it
-/// is made by a thread that runs only where nothing else wants to. Where that takes too long, it is made at once.
+/// For a hundred members that takes tens of milliseconds, which no request is to wait for: so it is made by a thread that
+/// runs only where nothing else wants to. Where that takes too long, it is made at once.
 #[derive(Debug, Default)]
 pub(super) struct Maker {
     /// Whether a thread is still at a ring that nobody waits for any more.
