@@ -16,6 +16,8 @@ use crate::{
 
 /// How long one that was told to end stays out while it runs on.
 const ENDING: Duration = Duration::from_secs(60);
+/// How long the reason of an end may be unknown: what was missed is told again by then, unless the engine has forgotten it.
+const UNHEARD: Duration = Duration::from_secs(2);
 
 /// What is known of the pool's containers.
 #[derive(Default)]
@@ -34,6 +36,10 @@ struct Inside {
     told: BTreeMap<InstanceId, Told>,
     /// How many events there were.
     events: u64,
+    /// How many of them there were when the last list began.
+    begun: u64,
+    /// How many there were when somebody was last known to run whom the list may still show as ended.
+    revived: u64,
     /// Whether an event has taken someone out since the last list.
     is_newer: bool,
 }
@@ -44,6 +50,10 @@ struct Told {
     ends_since: Option<Instant>,
     /// Whether it has ended, been frozen or been removed since it was last started.
     is_down: bool,
+    /// Whether it is known to have ended since it was last started.
+    has_ended: bool,
+    /// Since when lists show that it has ended, while nobody has told of that.
+    unheard_since: Option<Instant>,
     /// The number of the event that says so.
     at: u64,
     code: Option<i32>,
@@ -85,11 +95,11 @@ impl Memory {
         self.changed.notify_one();
     }
 
-    /// The list as it is known without asking, where somebody has left it since the last one. Another hint follows: it
-    /// says no more than who is out.
+    /// The list as it is known without asking, where somebody has left it since the last one and nobody of it runs again.
+    /// Another hint follows: it says no more than who is out.
     pub(super) fn recall(&self) -> Option<Vec<Instance>> {
         let mut inside = self.inside();
-        if !std::mem::take(&mut inside.is_newer) {
+        if !std::mem::take(&mut inside.is_newer) || inside.revived > inside.begun {
             return None;
         }
         let listed = inside.listed.clone();
@@ -121,11 +131,18 @@ impl Memory {
         }
         inside.warn(&troubles);
         (inside.listed, inside.troubles) = (listed.clone(), troubles);
+        (inside.begun, inside.is_newer) = (begun, false); // what was told meanwhile is in it
         listed
     }
 
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         self.inside().troubles.clone()
+    }
+
+    /// Whether this one has ended, as far as is known.
+    pub(super) fn has_ended(&self, instance: &InstanceId) -> bool {
+        let has_ended = |listed: &Instance| matches!(listed.state, State::Exited { .. });
+        self.inside().listed.iter().any(|listed| listed.id == *instance && has_ended(listed))
     }
 
     /// Notes that this one is being restarted by us, until what is returned is dropped.
@@ -137,7 +154,10 @@ impl Memory {
 
 impl Drop for Restarting<'_> {
     fn drop(&mut self) {
-        if let Some(told) = self.0.inside().told.get_mut(&self.1) {
+        let mut inside = self.0.inside();
+        inside.events += 1;
+        inside.revived = inside.events;
+        if let Some(told) = inside.told.get_mut(&self.1) {
             told.is_ours = false;
         }
     }
@@ -153,12 +173,17 @@ impl Inside {
             Event::OutOfMemory => return told.out_of_memory = true,
             Event::Runs => {
                 *told = Told { is_ours: told.is_ours, at, ..Told::default() };
+                let is_away = |listed: &Instance| listed.id == *instance && listed.address().is_none();
+                if self.listed.iter().any(is_away) {
+                    self.revived = at;
+                }
                 return;
             }
             Event::Told if told.is_ours => return,
             Event::Told => told.ends_since = Some(Instant::now()),
-            Event::Ended(code) => (told.is_down, told.code) = (true, code),
-            Event::Frozen | Event::Gone => told.is_down = true,
+            Event::Ended(code) => (told.is_down, told.has_ended, told.code) = (true, true, code),
+            Event::Frozen => told.is_down = true,
+            Event::Gone => (told.is_down, told.has_ended) = (true, false),
         }
         told.at = at;
         let (told, before) = (told.clone(), self.listed.len());
@@ -176,10 +201,14 @@ impl Inside {
         self.is_newer |= self.listed.len() != before;
     }
 
-    /// What one that the engine shows is to the fleet: nothing (`None`), running (`Some(None)`) or ended.
-    fn state(&self, labelled: &Labelled, begun: u64) -> Option<Option<State>> {
-        let told = self.told.get(&labelled.instance).cloned().unwrap_or_default();
+    /// What one that the engine shows is to the fleet: nothing (`None`), running (`Some(None)`), ended, or out until it is
+    /// known why it has ended.
+    fn state(&mut self, labelled: &Labelled, begun: u64) -> Option<Option<State>> {
+        let told = self.told.entry(labelled.instance.clone()).or_default();
         let is_newer = told.is_down && told.at > begun;
+        if labelled.runs {
+            told.unheard_since = None;
+        }
         if told.ends_since.is_some_and(|since| since.elapsed() < ENDING || !labelled.runs) {
             return None; // on purpose
         }
@@ -189,7 +218,13 @@ impl Inside {
         // ended by itself while it was a member: nobody has told it to
         let was_listed = self.listed.iter().any(|listed| listed.id == labelled.instance);
         let heals = labelled.read.as_ref().is_ok_and(heals);
-        (labelled.ended && was_listed && heals).then(|| Some(ended(&told)))
+        let has_ended = labelled.ended || is_newer && told.has_ended;
+        if !(has_ended && was_listed && heals) {
+            return None;
+        }
+        let unheard_since = *told.unheard_since.get_or_insert_with(Instant::now);
+        let is_certain = told.has_ended || unheard_since.elapsed() >= UNHEARD;
+        Some(Some(if is_certain { ended(told) } else { State::Running(None) }))
     }
 
     /// Says what is wrong, once.
@@ -207,4 +242,152 @@ fn heals(instance: &Instance) -> bool {
 
 fn ended(told: &Told) -> State {
     State::Exited { code: told.code, out_of_memory: told.out_of_memory }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::{
+        engine::Found,
+        name::{Name, Number, Owner},
+    };
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum Shown {
+        Running,
+        Exited,
+    }
+
+    fn id(bits: u64) -> InstanceId {
+        InstanceId::from_bits(bits)
+    }
+
+    fn address() -> SocketAddr {
+        SocketAddr::from(([172, 18, 0, 7], 80))
+    }
+
+    /// One that may be started again, as a list shows it.
+    fn row(bits: u64, shown: Shown) -> Labelled {
+        let (runs, name) = (shown == Shown::Running, Name::of_found("web").unwrap());
+        let instance = Instance {
+            id: id(bits),
+            owner: Owner::from_bits(0),
+            pool: "default".into(),
+            name: name.clone(),
+            number: Number::new(1).unwrap(),
+            state: State::Running(runs.then(address)),
+            holds_name: true,
+            checked: None,
+            found: Some(Found { source: name, weight: 1, heals: true, host: None, path: None }),
+        };
+        Labelled { instance: id(bits), read: Ok(instance), runs, ended: !runs }
+    }
+
+    fn states(listed: &[Instance]) -> Vec<State> {
+        listed.iter().map(|listed| listed.state).collect()
+    }
+
+    fn list(memory: &Memory, shown: &[(u64, Shown)], begun: u64) -> Vec<State> {
+        states(&memory.take_in(shown.iter().map(|(bits, shown)| row(*bits, *shown)).collect(), begun))
+    }
+
+    /// A memory in which these run.
+    fn of_running(bits: &[u64]) -> Memory {
+        let memory = Memory::default();
+        let all: Vec<_> = bits.iter().map(|bits| (*bits, Shown::Running)).collect();
+        assert_eq!(list(&memory, &all, 0), vec![running(); bits.len()]);
+        memory
+    }
+
+    fn running() -> State {
+        State::Running(Some(address()))
+    }
+
+    fn exited(code: Option<i32>) -> State {
+        State::Exited { code, out_of_memory: false }
+    }
+
+    /// It was dropped for good: the list was older than its death, and no later one took it for a member.
+    #[test]
+    fn one_that_crashes_while_a_list_is_under_way_stays_known_as_ended() {
+        let memory = of_running(&[1]);
+        let begun = memory.begin();
+        memory.hear(&id(1), Event::Ended(Some(137)));
+        assert_eq!(list(&memory, &[(1, Shown::Running)], begun), [exited(Some(137))]);
+        assert_eq!(list(&memory, &[(1, Shown::Exited)], memory.begin()), [exited(Some(137))]);
+        memory.hear(&id(1), Event::Runs);
+        assert_eq!(list(&memory, &[(1, Shown::Running)], memory.begin()), [running()]);
+    }
+
+    #[test]
+    fn one_that_is_stopped_paused_or_removed_while_a_list_is_under_way_is_no_member() {
+        for events in [
+            &[Event::Told, Event::Ended(Some(0))][..],
+            &[Event::Frozen],
+            &[Event::Ended(Some(1)), Event::Gone],
+        ] {
+            let memory = of_running(&[1]);
+            let begun = memory.begin();
+            events.iter().for_each(|event| memory.hear(&id(1), *event));
+            assert_eq!(list(&memory, &[(1, Shown::Running)], begun), [], "{events:?}");
+        }
+    }
+
+    /// While the event stream was broken off a stop was not heard of, and taken for a crash.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_ended_unheard_is_out_until_it_is_known_why() {
+        let unknown = State::Running(None);
+        let memory = of_running(&[1]);
+        assert_eq!(list(&memory, &[(1, Shown::Exited)], memory.begin()), [unknown]);
+        memory.hear(&id(1), Event::Told);
+        memory.hear(&id(1), Event::Ended(Some(0)));
+        assert_eq!(list(&memory, &[(1, Shown::Exited)], memory.begin()), []);
+
+        let memory = of_running(&[1]);
+        assert_eq!(list(&memory, &[(1, Shown::Exited)], memory.begin()), [unknown]);
+        memory.hear(&id(1), Event::Ended(Some(1)));
+        assert_eq!(list(&memory, &[(1, Shown::Exited)], memory.begin()), [exited(Some(1))]);
+
+        let memory = of_running(&[1]);
+        assert_eq!(list(&memory, &[(1, Shown::Exited)], memory.begin()), [unknown]);
+        tokio::time::advance(UNHEARD).await;
+        assert_eq!(list(&memory, &[(1, Shown::Exited)], memory.begin()), [exited(None)], "nobody will tell");
+    }
+
+    /// What is told again after a break ends with what is so.
+    #[test]
+    fn what_is_told_twice_changes_nothing() {
+        let memory = of_running(&[1]);
+        for _ in 0..2 {
+            for event in [Event::Told, Event::Ended(Some(0)), Event::Runs] {
+                memory.hear(&id(1), event);
+            }
+            assert_eq!(list(&memory, &[(1, Shown::Running)], memory.begin()), [running()]);
+        }
+    }
+
+    /// The list without asking showed one as ended that had just been started, so that it was started once more.
+    #[test]
+    fn nothing_is_recalled_while_one_may_run_that_is_known_as_ended() {
+        let memory = of_running(&[1, 2]);
+        memory.hear(&id(1), Event::Ended(Some(1)));
+        assert_eq!(states(&memory.recall().unwrap()), [exited(Some(1)), running()]);
+        drop(memory.restarting(&id(1)));
+        memory.hear(&id(2), Event::Told);
+        assert_eq!(memory.recall(), None, "it has been started");
+        assert_eq!(list(&memory, &[(1, Shown::Running)], memory.begin()), [running()]);
+        memory.hear(&id(1), Event::Told);
+        assert_eq!(memory.recall(), Some(vec![]));
+    }
+
+    #[test]
+    fn a_list_that_has_what_was_told_meanwhile_is_not_recalled() {
+        let memory = of_running(&[1, 2]);
+        let begun = memory.begin();
+        memory.hear(&id(2), Event::Told);
+        assert_eq!(list(&memory, &[(1, Shown::Running), (2, Shown::Running)], begun), [running()]);
+        assert_eq!(memory.recall(), None);
+    }
 }
