@@ -24,7 +24,7 @@ const ENGINE_RETRY: Duration = Duration::from_secs(1);
 /// An engine that is open, whatever the settings of the pool.
 pub(super) enum Opened {
     Docker(docker::Client),
-    Labels(docker::Client),
+    Labels(Arc<LabelsEngine>),
     Process(Arc<ProcessEngine>),
     Fixed(Arc<FixedEngine>),
 }
@@ -90,7 +90,10 @@ async fn open_engine(
     match kind {
         Some(kind @ (Kind::Docker | Kind::Labels)) => loop {
             match connect(docker).await {
-                Ok(client) if kind == Kind::Labels => break Ok(Opened::Labels(client)),
+                Ok(client) if kind == Kind::Labels => {
+                    let engine = LabelsEngine::new(client.docker(), pool.labels());
+                    break Ok(Opened::Labels(Arc::new(engine)));
+                }
                 Ok(client) => break Ok(Opened::Docker(client)),
                 Err(error) if had_replicas && error.may_come => {
                     tracing::warn!("waiting for the engine: {error}")
@@ -140,7 +143,7 @@ impl Opened {
     pub(super) fn engine(&self, pool: &Pool) -> Arc<dyn Engine> {
         match self {
             Opened::Docker(client) => Arc::new(DockerEngine::new(client.clone(), pool.docker.clone())),
-            Opened::Labels(client) => Arc::new(LabelsEngine::new(client.docker(), pool.labels())),
+            Opened::Labels(engine) => Arc::new(engine.configured(pool.labels())),
             Opened::Process(engine) => Arc::new(engine.configured(pool.process.clone())),
             Opened::Fixed(engine) => engine.clone(),
         }

@@ -49,15 +49,30 @@ pub struct LabelsEngine {
     docker: Docker,
     config: LabelsConfig,
     memory: Arc<Memory>,
-    watch: JoinHandle<()>,
+    _watch: Arc<Watch>,
+}
+
+/// The task that listens to the engine's events, for as long as somebody has this.
+struct Watch(JoinHandle<()>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl LabelsEngine {
     /// Works through this client from now on, watching the engine's events in the background. Call in a runtime.
     pub fn new(docker: Docker, config: LabelsConfig) -> Self {
         let memory = Arc::new(Memory::default());
-        let watch = tokio::spawn(events::watch(docker.clone(), memory.clone()));
-        LabelsEngine { docker, config, memory, watch }
+        let watch = Watch(tokio::spawn(events::watch(docker.clone(), memory.clone())));
+        LabelsEngine { docker, config, memory, _watch: Arc::new(watch) }
+    }
+
+    /// The same engine, which goes on knowing what it has heard, with these settings.
+    pub fn configured(&self, config: LabelsConfig) -> Self {
+        let (docker, memory) = (self.docker.clone(), self.memory.clone());
+        LabelsEngine { docker, config, memory, _watch: self._watch.clone() }
     }
 
     async fn list_all(&self) -> Result<Vec<Instance>, EngineError> {
@@ -74,13 +89,16 @@ impl LabelsEngine {
         Ok(self.memory.take_in(read.collect(), begun))
     }
 
-    /// Starts it where it has ended, else stops it before.
+    /// Starts it where it has ended, if nobody else has done so meanwhile; else stops it before.
     async fn start_again(&self, instance: &InstanceId) -> Result<(), EngineError> {
         let id = instance.as_str();
         let inspected =
             within(ASK_TIMEOUT, "inspect a container", self.docker.inspect_container(id, None)).await?;
         let runs = inspected.state.and_then(|state| state.running).unwrap_or(false);
         let _ours = self.memory.restarting(instance);
+        if runs && self.memory.has_ended(instance) {
+            return Ok(());
+        }
         if !runs {
             return within(START_TIMEOUT, "start a container", self.docker.start_container(id, None)).await;
         }
@@ -88,12 +106,6 @@ impl LabelsEngine {
         let options = RestartContainerOptionsBuilder::default().t(seconds).build();
         let restarted = self.docker.restart_container(id, Some(options));
         within(self.config.stop_timeout + START_TIMEOUT, "restart a container", restarted).await
-    }
-}
-
-impl Drop for LabelsEngine {
-    fn drop(&mut self) {
-        self.watch.abort();
     }
 }
 
@@ -159,4 +171,38 @@ pub async fn examine_labels(config: &LabelsConfig) -> Vec<Finding> {
         Finding { what: "containers", found: containers },
         Finding { what: "clock", found: clock },
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::API_DEFAULT_VERSION;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// New settings made an engine that knew nothing: one that was about to be started again was forgotten.
+    #[tokio::test]
+    async fn with_other_settings_what_was_heard_stays_known_and_is_listened_on() {
+        let config = LabelsConfig {
+            deployment: "ours".parse().unwrap(),
+            pool: "default".into(),
+            port: None,
+            stop_timeout: Duration::ZERO,
+        };
+        let docker = Docker::connect_with_http("127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap();
+        let engine = LabelsEngine::new(docker, config.clone());
+        let configured = engine.configured(LabelsConfig { port: Some(80), ..config });
+        assert!(Arc::ptr_eq(&engine.memory, &configured.memory));
+        let memory = Arc::downgrade(&configured.memory);
+        drop(engine);
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert_eq!(memory.strong_count(), 2, "the engine and whoever listens for it");
+        drop(configured);
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert_eq!(memory.strong_count(), 0, "nobody listens any more");
+    }
 }
