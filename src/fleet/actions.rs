@@ -19,17 +19,14 @@ impl Fleet {
         self.starting.remove(action.instance());
         self.lists.wanted = true;
         match (action, result) {
+            (Action::Start(launch), Ok(())) => _ = self.mending.remove(&launch.instance),
             (_, Ok(())) => {}
-            (action, Err(error)) if error.is_outage() => {
-                tracing::warn!(%error, "an action will be tried again");
-                self.mend_again(action.instance());
+            (_, Err(error)) if error.is_outage() => {
+                tracing::warn!(%error, "an action will be tried again")
             }
             // one that left meanwhile; its number may be another's by now
             (Action::Start(launch), Err(_)) if !self.desired.has_instance(&launch.instance) => {}
-            (Action::Start(launch), Err(error)) => {
-                self.refused(launch, error.to_string());
-                self.mend_again(&launch.instance);
-            }
+            (Action::Start(launch), Err(error)) => self.refused(launch, error.to_string()),
             (_, Err(error)) => {
                 tracing::warn!(%error, "an action will be tried again");
                 // until the next regular look: an engine that refuses is not asked again and again

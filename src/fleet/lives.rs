@@ -226,7 +226,7 @@ impl Fleet {
     }
 
     pub(super) fn probed(&mut self, instance: &InstanceId, answered: Option<bool>) {
-        let is_told = !self.engine.kind().owns_instances() && !self.heals(instance);
+        let is_told = !self.engine.kind().owns_instances() && !self.heals_silent(instance);
         let Some(life) = self.health.get_mut(instance) else { return };
         let Some(answered) = answered else {
             tracing::warn!("a heartbeat could not be sent for want of descriptors or ports of our own");

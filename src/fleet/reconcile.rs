@@ -2,7 +2,7 @@
 //! [`pause`](super::pause) do) and waits for nothing slow: lists, probes and actions are tasks that report back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -89,7 +89,7 @@ pub struct Fleet {
     pub(super) maker: Maker,
     pub(super) search: Search,
     /// Those that somebody else runs, are dead and are to be started again.
-    pub(super) mending: BTreeSet<InstanceId>,
+    pub(super) mending: super::mend::Mending,
 }
 
 /// What a fleet is made of.
@@ -211,7 +211,7 @@ impl Fleet {
             tasks: JoinSet::new(),
             maker: Maker::default(),
             search: Search::default(),
-            mending: BTreeSet::new(),
+            mending: BTreeMap::new(),
         };
         fleet.show();
         (fleet, Handle { calls: door, view: seen, journal: told, routes: asked })
