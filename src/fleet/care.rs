@@ -25,14 +25,15 @@ impl Fleet {
     }
 
     /// Takes it out of the table or lets it in again, with a clean slate. It stays watched, and whoever replaces it is as
-    /// drained as it was.
+    /// drained as it was; so is one that goes by itself, when it comes back.
     pub(super) async fn drain(&mut self, name: &str, drained: bool) -> Result<(), CallError> {
         let mut desired = self.desired.clone();
         if !desired.drain(name, drained)? {
             return Ok(());
         }
         self.go_over(desired).await?;
-        let instance = self.desired.known(name)?.instance.clone();
+        let Ok(want) = self.desired.known(name) else { return Ok(()) }; // it is away
+        let instance = want.instance.clone();
         self.pardon(&instance, now());
         self.report(&instance, if drained { What::Drained } else { What::Restored });
         Ok(())

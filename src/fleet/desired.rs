@@ -17,7 +17,7 @@ pub struct Desired {
     pub(super) wants: Vec<Want>,
     /// Where those are looked for that somebody else starts, where they are looked for by name.
     pub(super) sources: Vec<Name>,
-    /// The numbers of those that went by themselves and may come back, those that went last at the end.
+    /// Those that went by themselves and may come back, those that went last at the end.
     pub(super) departed: Vec<Departed>,
 }
 
@@ -28,6 +28,8 @@ pub struct Departed {
     pub name: Name,
     /// Its number on the ring.
     pub number: Number,
+    /// Whether it is to get no requests when it comes back.
+    pub drained: bool,
 }
 
 /// Which replicas a configuration asks for.
@@ -260,11 +262,14 @@ impl Desired {
         Ok(())
     }
 
-    /// Says whether one is to get no requests. Returns whether that was news.
+    /// Says whether one is to get no requests, also one that went and may come back. Returns whether that was news.
     pub fn drain(&mut self, name: &str, drained: bool) -> Result<bool, ChangeError> {
-        let number = self.known(name)?.number;
-        let want = self.wants.iter_mut().find(|want| want.number == number && want.drained != drained);
-        Ok(want.map(|want| want.drained = drained).is_some())
+        let unknown = || ChangeError::Unknown(name.to_owned());
+        let name = self.parse(name).map_err(|_| unknown())?;
+        let want = self.wants.iter_mut().find(|want| want.name == name).map(|want| &mut want.drained);
+        let gone = self.departed.iter_mut().find(|gone| gone.name == name).map(|gone| &mut gone.drained);
+        let said = want.or(gone).ok_or_else(unknown)?;
+        Ok(std::mem::replace(said, drained) != drained)
     }
 
     /// Follows a changed configuration.
@@ -468,6 +473,7 @@ mod tests {
         assert_eq!(desired.drain("Server-2", false), Ok(true));
         assert!(desired.wants().iter().all(|want| !want.drained));
         assert_eq!(desired.drain("S9", true), Err(ChangeError::Unknown("S9".into())));
+        assert_eq!(desired.drain("a/b", true), Err(ChangeError::Unknown("a/b".into())));
     }
 
     #[test]

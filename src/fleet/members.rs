@@ -12,7 +12,7 @@ use crate::{
     ring::Weight,
 };
 
-/// How many of those that went are remembered with their numbers.
+/// How many of those that went are remembered.
 const MOST_DEPARTED: usize = 200;
 
 /// How many there may be.
@@ -145,7 +145,7 @@ impl Desired {
     }
 
     /// Follows who is there: `listed` are all that the engine has found. One that went and comes back under its name has
-    /// its number again, and so has whoever comes in its place.
+    /// its number again and is as drained as it was, and so is whoever comes in its place.
     pub fn meet(&mut self, listed: &[Instance], room: Room) -> Met {
         let there: BTreeSet<&InstanceId> = listed.iter().map(|instance| &instance.id).collect();
         let mut met = Met { went: self.take(|want| !there.contains(&want.instance)), ..Met::default() };
@@ -191,8 +191,10 @@ impl Desired {
         let mut names = (1..).map(|place| instance.name.placed(place));
         let name = names.find(|name| self.get(name).is_none()).expect("they never end");
         let number = self.number_for(&name);
+        let drained = self.departed.iter().any(|departed| departed.name == name && departed.drained);
         self.departed.retain(|departed| departed.name != name);
         self.push_instance(name, number, instance.id.clone());
+        self.wants.last_mut().expect("it was pushed").drained = drained;
         self.told(&instance.id, told, room);
         true
     }
@@ -224,7 +226,8 @@ impl Desired {
 
     fn remember(&mut self, want: &Want) {
         self.departed.retain(|departed| departed.name != want.name && departed.number != want.number);
-        self.departed.push(Departed { name: want.name.clone(), number: want.number });
+        let Want { name, number, drained, .. } = want.clone();
+        self.departed.push(Departed { name, number, drained });
         let forgotten = self.departed.len().saturating_sub(MOST_DEPARTED);
         self.departed.drain(..forgotten);
     }

@@ -193,6 +193,9 @@ struct StateFile {
 struct DepartedRow {
     name: String,
     number: u16,
+    /// Written only where it is so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    drained: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -240,8 +243,11 @@ impl StateFile {
             told: want.told.get(),
         };
         let texts = |names: &[Name]| names.iter().map(Name::to_string).collect::<Vec<_>>();
-        let departed =
-            |gone: &Departed| DepartedRow { name: gone.name.to_string(), number: gone.number.get() };
+        let departed = |gone: &Departed| DepartedRow {
+            name: gone.name.to_string(),
+            number: gone.number.get(),
+            drained: gone.drained,
+        };
         let (configured, upstreams) = match &desired.configured {
             Configured::Count(count) => (*count, Vec::new()),
             Configured::Labels => (0, Vec::new()),
@@ -283,8 +289,10 @@ impl StateFile {
             Kind::Fixed => Configured::Addresses(self.upstreams.iter().map(source).collect::<Option<_>>()?),
             Kind::Docker | Kind::Process => Configured::Count(self.configured),
         };
-        let departed =
-            |row: &DepartedRow| Some(Departed { name: name(&row.name)?, number: Number::new(row.number)? });
+        let departed = |row: &DepartedRow| {
+            let (name, number) = (name(&row.name)?, Number::new(row.number)?);
+            Some(Departed { name, number, drained: row.drained })
+        };
         let mut desired = Desired::from_wants(Owner::parse(&self.owner)?, configured, wants);
         let sources = self.sources.as_ref().unwrap_or(&self.upstreams);
         desired.sources = sources.iter().map(source).collect::<Option<_>>()?;
@@ -330,6 +338,24 @@ mod tests {
         store.clear().unwrap();
         store.clear().unwrap();
         assert_eq!(store.load().unwrap(), None);
+    }
+
+    #[test]
+    fn those_that_went_are_loaded_again_as_drained_as_they_were() {
+        let directory = Temporary::new("departed");
+        let store = Store::open(&directory.0).unwrap();
+        let gone = |name: &str, number, drained| Departed {
+            name: Name::of_found(name).unwrap(),
+            number: Number::new(number).unwrap(),
+            drained,
+        };
+        let mut desired = Desired::from_wants(Owner::from_bits(9), Configured::Labels, vec![]);
+        desired.departed = vec![gone("web-1", 1, true), gone("web-2", 2, false)];
+        let stored = Stored { engine: Kind::Labels, desired };
+        store.save(&stored).unwrap();
+        assert_eq!(store.load().unwrap(), Some(stored));
+        let text = fs::read_to_string(store.path()).unwrap();
+        assert_eq!(text.matches("drained").count(), 1, "earlier versions read the rest");
     }
 
     #[test]

@@ -88,6 +88,28 @@ fn one_that_comes_back_has_its_number_again_and_nobody_took_it_meanwhile() {
     assert_eq!(seats(&desired), [("shop_ml_2", 2), ("other", 3), ("shop_ml_1", 1)]);
 }
 
+/// It got requests as soon as it was restarted for the maintenance that it was drained for.
+#[test]
+fn one_that_was_drained_is_so_when_it_comes_back() {
+    let mut desired = Desired::from_wants(Owner::from_bits(1), Configured::Labels, vec![]);
+    let (one, two) = (found("web-1", 1, 1), found("web-2", 2, 1));
+    let drained = |desired: &Desired| {
+        desired.wants().iter().map(|want| (want.name.to_string(), want.drained)).collect::<Vec<_>>()
+    };
+    desired.meet(&[one.clone(), two.clone()], ROOM);
+    assert_eq!(desired.drain("web-1", true), Ok(true));
+    desired.meet(std::slice::from_ref(&two), ROOM);
+    desired.meet(&[two.clone(), one.clone()], ROOM);
+    assert_eq!(drained(&desired), [("web-2".into(), false), ("web-1".into(), true)]);
+
+    desired.meet(std::slice::from_ref(&two), ROOM);
+    assert_eq!(desired.drain("web-1", false), Ok(true), "it is away");
+    assert_eq!(desired.drain("web-1", false), Ok(false), "is no news");
+    desired.meet(&[two, found("web-1", 3, 1)], ROOM);
+    assert_eq!(drained(&desired), [("web-2".into(), false), ("web-1".into(), false)]);
+    assert_eq!(desired.drain("web-3", true), Err(ChangeError::Unknown("web-3".into())));
+}
+
 #[test]
 fn those_that_went_are_not_remembered_for_ever() {
     let mut desired = Desired::from_wants(Owner::from_bits(1), Configured::Labels, vec![]);
