@@ -139,10 +139,9 @@ impl Memory {
         self.inside().troubles.clone()
     }
 
-    /// Whether this one has ended, as far as is known.
-    pub(super) fn has_ended(&self, instance: &InstanceId) -> bool {
-        let has_ended = |listed: &Instance| matches!(listed.state, State::Exited { .. });
-        self.inside().listed.iter().any(|listed| listed.id == *instance && has_ended(listed))
+    /// Whether the last list has this one, and not as one that runs.
+    pub(super) fn is_away(&self, instance: &InstanceId) -> bool {
+        self.inside().is_away(instance)
     }
 
     /// Notes that this one is being restarted by us, until what is returned is dropped.
@@ -173,8 +172,7 @@ impl Inside {
             Event::OutOfMemory => return told.out_of_memory = true,
             Event::Runs => {
                 *told = Told { is_ours: told.is_ours, at, ..Told::default() };
-                let is_away = |listed: &Instance| listed.id == *instance && listed.address().is_none();
-                if self.listed.iter().any(is_away) {
+                if self.is_away(instance) {
                     self.revived = at;
                 }
                 return;
@@ -199,6 +197,10 @@ impl Inside {
             _ => self.listed.retain(|listed| listed.id != *instance),
         }
         self.is_newer |= self.listed.len() != before;
+    }
+
+    fn is_away(&self, instance: &InstanceId) -> bool {
+        self.listed.iter().any(|listed| listed.id == *instance && listed.address().is_none())
     }
 
     /// What one that the engine shows is to the fleet: nothing (`None`), running (`Some(None)`), ended, or out until it is
@@ -374,6 +376,7 @@ mod tests {
         let memory = of_running(&[1, 2]);
         memory.hear(&id(1), Event::Ended(Some(1)));
         assert_eq!(states(&memory.recall().unwrap()), [exited(Some(1)), running()]);
+        assert!(memory.is_away(&id(1)) && !memory.is_away(&id(2)));
         drop(memory.restarting(&id(1)));
         memory.hear(&id(2), Event::Told);
         assert_eq!(memory.recall(), None, "it has been started");

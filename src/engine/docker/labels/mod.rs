@@ -96,7 +96,7 @@ impl LabelsEngine {
             within(ASK_TIMEOUT, "inspect a container", self.docker.inspect_container(id, None)).await?;
         let runs = inspected.state.and_then(|state| state.running).unwrap_or(false);
         let _ours = self.memory.restarting(instance);
-        if runs && self.memory.has_ended(instance) {
+        if runs && self.memory.is_away(instance) {
             return Ok(());
         }
         if !runs {
