@@ -43,7 +43,7 @@ impl Place {
 }
 
 /// Whether a name is this one, or this one's in another place.
-fn is_of(name: &Name, source: &Name) -> bool {
+pub(super) fn is_of(name: &Name, source: &Name) -> bool {
     let place = name.as_str().strip_prefix(source.as_str()).and_then(|rest| rest.strip_prefix('-'));
     name == source || place.is_some_and(|place| place.parse::<usize>().is_ok())
 }
