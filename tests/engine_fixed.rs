@@ -12,7 +12,7 @@ use dns::{NameServer, Record};
 use domain::base::Rtype;
 use ringkeeper::{
     engine::{
-        Engine, Instance,
+        Engine, Instance, Known,
         dns::{LookupError, Resolver},
         fixed::{FixedEngine, examine, instance_at},
     },
@@ -71,6 +71,12 @@ impl Place {
 
 fn names(texts: &[&str]) -> Vec<Name> {
     texts.iter().map(|text| Name::of_source(text).unwrap()).collect()
+}
+
+/// One of this name and weight that was found at this address.
+fn known(name: &str, address: &str, weight: u8) -> Known {
+    let instance = instance_at(&names(&[address])[0]).unwrap();
+    Known { name: Name::of_found(name).unwrap(), instance, weight }
 }
 
 #[tokio::test]
@@ -133,17 +139,15 @@ async fn what_was_known_before_is_there_until_the_name_server_answers() {
     let place = Place::new().await;
     place.server.be_silent(true);
     let before = [
-        ("db.test:9000", "10.0.0.1:9000"),
-        ("db.test:9000-2", "10.0.0.2:9000"),
-        ("web.test:80", "10.0.0.3:80"),
+        known("db.test:9000", "10.0.0.1:9000", 1),
+        known("db.test:9000-2", "10.0.0.2:9000", 1),
+        known("web.test:80", "10.0.0.3:80", 1),
     ];
-    let before =
-        before.map(|(name, at)| (Name::of_found(name).unwrap(), instance_at(&names(&[at])[0]).unwrap()));
     place.engine.seek(&names(&["db.test:9000"]), &before);
     let listed = place.listed().await;
     assert_eq!(
         listed.iter().map(|one| one.id.clone()).collect::<Vec<_>>(),
-        [before[0].1.clone(), before[1].1.clone()]
+        [before[0].instance.clone(), before[1].instance.clone()]
     );
     place.server.host("db.test", 1, &["10.0.0.2"]);
     place.server.be_silent(false);
@@ -179,6 +183,32 @@ async fn a_look_up_that_fails_for_one_family_takes_away_nobody_of_it() {
         place.server.fail_for(None);
         place.server.host("db.test", 1, &["127.0.0.1", "::1"]);
     }
+}
+
+#[tokio::test]
+async fn who_a_service_found_before_has_the_weight_that_it_was_told() {
+    let place = Place::new().await;
+    place.server.be_silent(true);
+    let before = [known("a.test:80", "10.0.0.1:80", 1), known("b.test:80", "10.0.0.2:80", 2)];
+    place.engine.seek(&names(&["_http._tcp.shop.test"]), &before);
+    let weights: Vec<u8> = place.listed().await.into_iter().map(|one| one.found.unwrap().weight).collect();
+    assert_eq!(weights, [1, 2]);
+}
+
+/// The replicas of a host lived on under a service of nobody, and that this has nobody was not told.
+#[tokio::test]
+async fn a_service_is_not_taken_to_have_found_who_a_host_did() {
+    let place = Place::new().await;
+    place.server.fail(true);
+    let before = [known("db.test:9000", "10.0.0.1:9000", 1), known("db.test:9000-2", "10.0.0.2:9000", 1)];
+    place.engine.seek(&names(&["db.test:9000", "_http._tcp.shop.test"]), &before);
+    assert_eq!(place.listed().await.len(), 2);
+    let service = names(&["_http._tcp.shop.test"]).remove(0);
+    let troubles = place.engine.troubles();
+    let trouble = troubles.iter().find(|trouble| trouble.source == service).expect("it is told of");
+    assert!(!trouble.known, "{trouble:?}");
+    place.seek(&["_http._tcp.shop.test"]);
+    assert_eq!(place.listed().await, []);
 }
 
 #[tokio::test]
