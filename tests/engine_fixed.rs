@@ -9,9 +9,10 @@ use std::{
 };
 
 use dns::{NameServer, Record};
+use domain::base::Rtype;
 use ringkeeper::{
     engine::{
-        Engine, Instance,
+        Engine, Instance, Known,
         dns::{LookupError, Resolver},
         fixed::{FixedEngine, examine, instance_at},
     },
@@ -70,6 +71,12 @@ impl Place {
 
 fn names(texts: &[&str]) -> Vec<Name> {
     texts.iter().map(|text| Name::of_source(text).unwrap()).collect()
+}
+
+/// One of this name and weight that was found at this address.
+fn known(name: &str, address: &str, weight: u8) -> Known {
+    let instance = instance_at(&names(&[address])[0]).unwrap();
+    Known { name: Name::of_found(name).unwrap(), instance, weight }
 }
 
 #[tokio::test]
@@ -132,21 +139,76 @@ async fn what_was_known_before_is_there_until_the_name_server_answers() {
     let place = Place::new().await;
     place.server.be_silent(true);
     let before = [
-        ("db.test:9000", "10.0.0.1:9000"),
-        ("db.test:9000-2", "10.0.0.2:9000"),
-        ("web.test:80", "10.0.0.3:80"),
+        known("db.test:9000", "10.0.0.1:9000", 1),
+        known("db.test:9000-2", "10.0.0.2:9000", 1),
+        known("web.test:80", "10.0.0.3:80", 1),
     ];
-    let before =
-        before.map(|(name, at)| (Name::of_found(name).unwrap(), instance_at(&names(&[at])[0]).unwrap()));
     place.engine.seek(&names(&["db.test:9000"]), &before);
     let listed = place.listed().await;
     assert_eq!(
         listed.iter().map(|one| one.id.clone()).collect::<Vec<_>>(),
-        [before[0].1.clone(), before[1].1.clone()]
+        [before[0].instance.clone(), before[1].instance.clone()]
     );
     place.server.host("db.test", 1, &["10.0.0.2"]);
     place.server.be_silent(false);
     place.until_shown(&["db.test:9000 10.0.0.2:9000"]).await;
+}
+
+/// A resolver that has the addresses of one family in its cache, and nobody to ask for the others.
+#[tokio::test]
+async fn a_look_up_that_fails_for_one_family_takes_away_nobody_of_it() {
+    let place = Place::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let host = format!("db.test:{port}");
+    place.server.host("db.test", 1, &["127.0.0.1", "::1"]);
+    let provider = Record::Provider(1, 1, port, "db.test".to_owned());
+    place.server.set("_db._tcp.test", 1, &[provider]);
+    let here = |ip: &str| format!("{host} {ip}:{port}");
+    for source in [host.as_str(), "_db._tcp.test"] {
+        place.seek(&[source]);
+        assert_eq!(place.shown().await, [here("127.0.0.1")]);
+        place.server.fail_for(Some(Rtype::A));
+        let deadline = Instant::now() + SOON;
+        while place.engine.troubles().is_empty() {
+            assert!(Instant::now() < deadline, "{:?}", place.shown().await);
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(place.shown().await, [here("127.0.0.1")]);
+        let trouble = place.engine.troubles().remove(0);
+        assert!(trouble.known && trouble.why.contains("SERVFAIL"), "{trouble:?}");
+        place.server.fail_for(Some(Rtype::AAAA));
+        place.server.host("db.test", 1, &["127.0.0.2", "::1"]);
+        place.until_shown(&[&here("127.0.0.2")]).await; // what is said of its own family is so
+        place.server.fail_for(None);
+        place.server.host("db.test", 1, &["127.0.0.1", "::1"]);
+    }
+}
+
+#[tokio::test]
+async fn who_a_service_found_before_has_the_weight_that_it_was_told() {
+    let place = Place::new().await;
+    place.server.be_silent(true);
+    let before = [known("a.test:80", "10.0.0.1:80", 1), known("b.test:80", "10.0.0.2:80", 2)];
+    place.engine.seek(&names(&["_http._tcp.shop.test"]), &before);
+    let weights: Vec<u8> = place.listed().await.into_iter().map(|one| one.found.unwrap().weight).collect();
+    assert_eq!(weights, [1, 2]);
+}
+
+/// The replicas of a host lived on under a service of nobody, and that this has nobody was not told.
+#[tokio::test]
+async fn a_service_is_not_taken_to_have_found_who_a_host_did() {
+    let place = Place::new().await;
+    place.server.fail(true);
+    let before = [known("db.test:9000", "10.0.0.1:9000", 1), known("db.test:9000-2", "10.0.0.2:9000", 1)];
+    place.engine.seek(&names(&["db.test:9000", "_http._tcp.shop.test"]), &before);
+    assert_eq!(place.listed().await.len(), 2);
+    let service = names(&["_http._tcp.shop.test"]).remove(0);
+    let troubles = place.engine.troubles();
+    let trouble = troubles.iter().find(|trouble| trouble.source == service).expect("it is told of");
+    assert!(!trouble.known, "{trouble:?}");
+    place.seek(&["_http._tcp.shop.test"]);
+    assert_eq!(place.listed().await, []);
 }
 
 #[tokio::test]
@@ -218,26 +280,26 @@ async fn aliases_are_followed_and_long_answers_come_over_tcp() {
     let server = NameServer::start().await;
     server.set("www.test", 600, &[Record::Alias("real.test".into())]);
     server.host("real.test", 7, &["10.0.0.1"]);
-    let resolver = Resolver::new(Some(server.address));
-    let found = resolver.addresses("www.test").await.unwrap();
+    let lookup = Resolver::new(Some(server.address)).begin();
+    let found = lookup.addresses("www.test").await.unwrap();
     assert_eq!((found.found, found.ttl), (vec!["10.0.0.1".parse().unwrap()], Duration::from_secs(7)));
     server.truncate(true);
     let many: Vec<String> = (0..200).map(|last| format!("10.0.1.{last}")).collect();
     server.host("many.test", 7, &many.iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(resolver.addresses("many.test").await.unwrap().found.len(), 200);
+    assert_eq!(lookup.addresses("many.test").await.unwrap().found.len(), 200);
     assert!(server.over_tcp() > 0);
 }
 
 #[tokio::test]
 async fn a_name_that_is_not_there_is_told_from_a_server_that_does_not_say() {
     let server = NameServer::start().await;
-    let resolver = Resolver::new(Some(server.address));
-    assert!(matches!(resolver.addresses("no.test").await, Err(LookupError::Nothing(_))));
+    let lookup = Resolver::new(Some(server.address)).begin();
+    assert!(matches!(lookup.addresses("no.test").await, Err(LookupError::Nothing(_))));
     server.set("empty.test", 5, &[]);
-    assert!(matches!(resolver.addresses("empty.test").await, Err(LookupError::Nothing(_))));
+    assert!(matches!(lookup.addresses("empty.test").await, Err(LookupError::Nothing(_))));
     server.fail(true);
-    assert!(matches!(resolver.addresses("no.test").await, Err(LookupError::Silent(_))));
-    let local = resolver.addresses("localhost").await.unwrap();
+    assert!(matches!(lookup.addresses("no.test").await, Err(LookupError::Silent(_))));
+    let local = lookup.addresses("localhost").await.unwrap();
     assert!(!local.found.is_empty(), "this machine knows it");
 }
 

@@ -85,8 +85,9 @@ pub trait Engine: Send + Sync + 'static {
     fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>>;
 
     /// Has instances be looked for at these sources from now on and nowhere else; `before` are those that were members
-    /// when the fleet last heard of them. Of an engine that is told where to find them. Call in a runtime.
-    fn seek(&self, sources: &[Name], before: &[(Name, InstanceId)]) {
+    /// when another balancer ended, for an engine that knows nobody yet. Of an engine that is told where to find them.
+    /// Call in a runtime.
+    fn seek(&self, sources: &[Name], before: &[Known]) {
         let _nowhere = (sources, before);
     }
 
@@ -160,6 +161,17 @@ pub struct Found {
     pub host: Option<Box<str>>,
     /// The paths that it serves, where it says so.
     pub path: Option<Box<str>>,
+}
+
+/// One that was found before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its name as a member.
+    pub name: Name,
+    /// Its id.
+    pub instance: InstanceId,
+    /// The share that the engine last told of.
+    pub weight: u8,
 }
 
 /// What keeps instances from being found.

@@ -11,7 +11,7 @@ use super::{
     reconcile::Fleet,
 };
 use crate::{
-    engine::{Found, Instance, Trouble},
+    engine::{Found, Instance, Known, Trouble},
     event::What,
     name::Name,
 };
@@ -66,8 +66,16 @@ impl Fleet {
         if self.engine.kind().owns_instances() || self.search.sources.as_deref() == Some(sources) {
             return;
         }
-        let before = self.desired.wants().iter().map(|want| (want.name.clone(), want.instance.clone()));
-        self.engine.seek(sources, &before.collect::<Vec<_>>());
+        let known = |want: &Want| Known {
+            name: want.name.clone(),
+            instance: want.instance.clone(),
+            weight: want.told.get(),
+        };
+        let before: Vec<Known> = match self.search.sources {
+            None => self.desired.wants().iter().map(known).collect(),
+            Some(_) => Vec::new(), // it knows itself who was found where
+        };
+        self.engine.seek(sources, &before);
         self.search.sources = Some(sources.to_vec());
         self.search.is_stale |= self.lists.under_way;
         self.lists.wanted = true;

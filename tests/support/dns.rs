@@ -41,6 +41,7 @@ pub struct NameServer {
 struct Zone {
     records: Mutex<BTreeMap<String, (u32, Vec<Record>)>>,
     fails: AtomicBool,
+    fails_for: Mutex<Option<Rtype>>,
     is_silent: AtomicBool,
     truncates: AtomicBool,
     asked: AtomicUsize,
@@ -106,6 +107,11 @@ impl NameServer {
         self.zone.fails.store(fails, Relaxed);
     }
 
+    /// Answers that it cannot answer questions of this kind, and only these.
+    pub fn fail_for(&self, kind: Option<Rtype>) {
+        *self.zone.fails_for.lock().expect("unpoisoned") = kind;
+    }
+
     /// Does not answer at all.
     pub fn be_silent(&self, is_silent: bool) {
         self.zone.is_silent.store(is_silent, Relaxed);
@@ -140,6 +146,7 @@ impl Zone {
         let records = self.records.lock().expect("unpoisoned").clone();
         let code = match records.contains_key(&name) {
             _ if self.fails.load(Relaxed) => Rcode::SERVFAIL,
+            _ if *self.fails_for.lock().expect("unpoisoned") == Some(kind) => Rcode::SERVFAIL,
             true => Rcode::NOERROR,
             false => Rcode::NXDOMAIN,
         };

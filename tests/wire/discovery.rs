@@ -128,6 +128,13 @@ async fn services_and_hosts_are_added_and_removed_by_their_names() {
         "{}",
         unknown.body
     );
+    let nobody = call(&balancer, ADD, 1, &["_http._tcp.nobody.test"]).await;
+    assert_eq!(nobody.status, 500, "those that are there are not its own: {}", nobody.body);
+    assert!(
+        nobody.body.contains("'_http._tcp.nobody.test'") && nobody.body.contains("none was added"),
+        "{}",
+        nobody.body
+    );
     assert_eq!(balancer.names().await, [one.name(), a.clone(), b.clone()]);
     let part = call(&balancer, RM, 1, &[&a]).await;
     assert_eq!(part.status, 400);
@@ -141,6 +148,36 @@ async fn services_and_hosts_are_added_and_removed_by_their_names() {
     assert!(answered_by(&balancer, 60).await.iter().all(|word| word == "one"));
     tokio::time::sleep(Duration::from_millis(1500)).await; // its TTL
     assert_eq!(balancer.names().await, [one.name()]);
+}
+
+/// Each start set the weights of a service back and followed them anew: keys moved twice, and what operators had said was
+/// lost.
+#[tokio::test]
+async fn the_weights_of_a_service_survive_a_restart_and_so_do_those_of_operators() {
+    let [one, two] = Upstream::together(["one", "two"]).await;
+    let (server, deployment) = (NameServer::start().await, Deployment::of_upstreams());
+    server.host("a.test", 1, &[&ip(&one)]);
+    server.host("b.test", 1, &[&ip(&two)]);
+    let (service, port) = ("_http._tcp.shop.test", one.address.port());
+    let provider = |weight, host: &str| Record::Provider(1, weight, port, host.to_owned());
+    server.set(service, 1, &[provider(10, "a.test"), provider(20, "b.test")]);
+    let (a, b) = (format!("a.test:{port}"), format!("b.test:{port}"));
+    let weights = async |balancer: &Balancer| {
+        let pool = balancer.pool().await;
+        [0, 1].map(|row: usize| pool["replicas"][row]["weight"].as_u64())
+    };
+    let mut balancer = launch(&deployment, &server, &[service]).await;
+    until_ready(&balancer, &[&a, &b]).await;
+    assert_eq!(weights(&balancer).await, [Some(1), Some(2)]);
+    let path = format!("/v1/pools/default/replicas/{b}/weight");
+    let weighed = Client::connect(balancer.admin).await.call("PUT", &path, r#"{"weight":7}"#).await;
+    assert_eq!(weighed.status, 200, "{}", weighed.body);
+    balancer.kill();
+    let balancer = launch(&deployment, &server, &[service]).await;
+    until_ready(&balancer, &[&a, &b]).await;
+    assert_eq!(weights(&balancer).await, [Some(1), Some(7)]);
+    tokio::time::sleep(Duration::from_millis(1500)).await; // its TTL
+    assert_eq!(weights(&balancer).await, [Some(1), Some(7)]);
 }
 
 /// `localhost` has an address of each family, and a server listens on one of them.

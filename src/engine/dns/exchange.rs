@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -37,6 +38,8 @@ pub(super) struct Answer {
     providers: Vec<(u16, Provider)>,
     /// How long it holds, where there is something.
     ttl: Option<Duration>,
+    /// Why what else there may be is not known.
+    lacks: Option<String>,
 }
 
 type Octets = Message<Vec<u8>>;
@@ -49,15 +52,24 @@ impl Answer {
     /// Both in one.
     pub(super) fn and(mut self, other: Answer) -> Answer {
         self.ttl = self.ttl.into_iter().chain(other.ttl).min();
+        self.lacks = self.lacks.or(other.lacks);
         self.addresses.extend(other.addresses);
         self.providers.extend(other.providers);
         self
     }
 
+    /// What was found, where another question failed: what that would have found is not known, unless it is nothing.
+    pub(super) fn without(mut self, why: LookupError) -> Answer {
+        if let LookupError::Silent(why) = why {
+            self.lacks = Some(why);
+        }
+        self
+    }
+
     /// What there is of one kind.
-    pub(super) fn resolved<T>(self, of: impl Fn(Answer) -> Vec<T>) -> Resolved<T> {
-        let ttl = self.ttl.unwrap_or_default();
-        Resolved { found: of(self), ttl }
+    pub(super) fn resolved<T>(mut self, of: impl Fn(Answer) -> Vec<T>) -> Resolved<T> {
+        let (ttl, lacks) = (self.ttl.unwrap_or_default(), self.lacks.take());
+        Resolved { found: of(self), ttl, lacks }
     }
 
     pub(super) fn address(self) -> Vec<IpAddr> {
@@ -69,12 +81,19 @@ impl Answer {
     }
 }
 
-/// Asks the name servers, one after the other, until one of them knows.
-pub(super) async fn ask(conf: &Conf, name: &str, asked: Asked) -> Result<Answer, LookupError> {
+/// Asks the name servers, one after the other, until one of them knows. `answering` is the place of the first that is
+/// asked, and becomes that of the one that answers.
+pub(super) async fn ask(
+    conf: &Conf,
+    answering: &AtomicUsize,
+    name: &str,
+    asked: Asked,
+) -> Result<Answer, LookupError> {
     let query = query(name, asked)?;
+    let (first, count) = (answering.load(Relaxed), conf.servers.len());
     let mut why = String::new();
     for _ in 0..conf.attempts {
-        for server in &conf.servers {
+        for (place, server) in conf.servers.iter().enumerate().cycle().skip(first).take(count) {
             let exchanged = timeout(conf.timeout, exchange(*server, &query)).await;
             let answered = match exchanged {
                 Ok(Ok(message)) => read(&message, asked),
@@ -82,7 +101,10 @@ pub(super) async fn ask(conf: &Conf, name: &str, asked: Asked) -> Result<Answer,
                 Err(_) => Err(format!("does not answer within {:?}", conf.timeout)),
             };
             match answered {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    answering.store(place, Relaxed);
+                    return Ok(answer);
+                }
                 Err(problem) => why = format!("the name server {server} {problem}"),
             }
         }

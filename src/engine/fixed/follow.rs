@@ -1,7 +1,13 @@
 //! Looking a source up again and again.
 
-use std::{io, net::SocketAddr, sync::Weak, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Weak,
+    time::Duration,
+};
 
+use futures_util::future::join_all;
 use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
@@ -11,20 +17,20 @@ use super::{
     Shared,
     family::{Chosen, choose},
     member::Member,
-    place::Place,
+    place::{Place, is_of},
     share::shares,
 };
 use crate::{
-    engine::dns::{LookupError, Provider, Resolved, Resolver},
+    engine::dns::{Lookup, LookupError, Provider, Resolved, Resolver},
     name::Name,
 };
 
-/// How long looking up may take.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long looking up may take: longer than all but one of three name servers are waited for, and connections.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// From one look-up to the next, however short or long its answer holds.
 const SOONEST: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_secs(30);
-/// The same after one that failed, where something is known from before.
+/// The same after one that failed, where something is known from before, and at most after one that failed in part.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How often in a row it has to be heard that there is nothing until that is believed.
 const BELIEVED: u32 = 3;
@@ -89,12 +95,13 @@ pub(super) async fn look(
     resolver: &Resolver,
 ) -> Result<Looked, LookupError> {
     let looked = timeout(LOOKUP_TIMEOUT, async {
+        let lookup = resolver.begin();
         match place {
             Place::Address(address) => {
                 Ok(Looked { members: vec![Member::at(source, *address)], next: LATEST })
             }
-            Place::Host(host, port) => of_host(source, host, *port, known, resolver).await,
-            Place::Service(service) => of_service(service, known, resolver).await,
+            Place::Host(host, port) => of_host(source, host, *port, known, &lookup).await,
+            Place::Service(service) => of_service(service, known, &lookup).await,
         }
     });
     let late = |_| Err(LookupError::Silent(format!("no answer within {LOOKUP_TIMEOUT:?}")));
@@ -106,37 +113,69 @@ async fn of_host(
     host: &str,
     port: u16,
     known: &[Member],
-    resolver: &Resolver,
+    lookup: &Lookup,
 ) -> Result<Looked, LookupError> {
-    let Resolved { found, ttl } = resolver.addresses(host).await?;
-    let Chosen { addresses, sure } = choose(found, port, known.first().map(|member| member.address)).await;
+    let found = lookup.addresses(host).await?;
+    let (addresses, next) = meant(found, port, known.first()).await?;
     let members = addresses.into_iter().map(|address| Member::at(source, address)).collect();
-    Ok(Looked { members, next: if sure { bounded(ttl) } else { SOONEST } })
+    Ok(Looked { members, next })
 }
 
 /// Every address of every provider. A host of one that has none is left out.
-async fn of_service(service: &str, known: &[Member], resolver: &Resolver) -> Result<Looked, LookupError> {
-    let Resolved { found: providers, mut ttl } = resolver.providers(service).await?;
+async fn of_service(service: &str, known: &[Member], lookup: &Lookup) -> Result<Looked, LookupError> {
+    let Resolved { found: providers, ttl, .. } = lookup.providers(service).await?;
     let weights: Vec<u16> = providers.iter().map(|provider| provider.weight).collect();
-    let (weights, mut members) = (shares(&weights), Vec::new());
-    let hosts = resolver.addresses_of(providers.iter().map(|provider| provider.host.as_str())).await;
-    for ((Provider { host, port, .. }, weight), found) in providers.iter().zip(weights).zip(hosts) {
-        let found = match found {
+    let found = join_all(providers.iter().map(|provider| of_provider(provider, known, lookup))).await;
+    let (mut members, mut next) = (Vec::new(), bounded(ttl));
+    for (weight, found) in shares(&weights).into_iter().zip(found) {
+        let (name, addresses, again) = match found {
             Err(LookupError::Nothing(_)) => continue,
             found => found?,
         };
-        let no_name = |error| LookupError::Silent(format!("'{host}:{port}': {error}"));
-        let name = Name::of_address(&format!("{}:{port}", host.trim_end_matches('.'))).map_err(no_name)?;
-        let current = known.iter().find(|member| member.name == name).map(|member| member.address);
-        let Chosen { addresses, sure } = choose(found.found, *port, current).await;
-        ttl = if sure { ttl.min(found.ttl) } else { SOONEST };
+        next = next.min(again);
         members.extend(addresses.into_iter().map(|address| Member { name: name.clone(), address, weight }));
     }
     if members.is_empty() {
         return Err(LookupError::Nothing("none of the hosts that provide it has an address".into()));
     }
     members.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()).then(a.address.cmp(&b.address)));
-    Ok(Looked { members, next: bounded(ttl) })
+    Ok(Looked { members, next })
+}
+
+/// What one is called, its addresses, and when they are to be looked up again.
+async fn of_provider(
+    Provider { host, port, .. }: &Provider,
+    known: &[Member],
+    lookup: &Lookup,
+) -> Result<(Name, Vec<SocketAddr>, Duration), LookupError> {
+    let found = lookup.addresses(host).await?;
+    let no_name = |error| LookupError::Silent(format!("'{host}:{port}': {error}"));
+    let name = Name::of_address(&format!("{}:{port}", host.trim_end_matches('.'))).map_err(no_name)?;
+    let current = known.iter().find(|member| is_of(&member.name, &name));
+    let (addresses, next) = meant(found, *port, current).await?;
+    Ok((name, addresses, next))
+}
+
+/// Which of a host's addresses are meant, and when they are to be looked up again. Nothing is said where those of the
+/// current member's family are not known: it may still have its address.
+async fn meant(
+    Resolved { found, ttl, lacks }: Resolved<IpAddr>,
+    port: u16,
+    current: Option<&Member>,
+) -> Result<(Vec<SocketAddr>, Duration), LookupError> {
+    let current = current.map(|member| member.address);
+    let is_whole = lacks.is_none();
+    let is_unknown = |current: SocketAddr| found.iter().all(|ip| ip.is_ipv4() != current.is_ipv4());
+    if let Some(why) = lacks.filter(|_| current.is_some_and(is_unknown)) {
+        return Err(LookupError::Silent(why));
+    }
+    let Chosen { addresses, sure } = choose(found, port, current).await;
+    let next = match (sure, is_whole) {
+        (true, true) => bounded(ttl),
+        (true, false) => bounded(ttl).min(AFTER_FAILURE),
+        (false, _) => SOONEST,
+    };
+    Ok((addresses, next))
 }
 
 fn bounded(ttl: Duration) -> Duration {

@@ -9,7 +9,9 @@ use std::{
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::{sync::Notify, task::JoinSet};
 
-use super::{Engine, EngineError, Finding, Instance, Kind, Launch, Logs, Stop, Trouble, dns::Resolver};
+use super::{
+    Engine, EngineError, Finding, Instance, Kind, Known, Launch, Logs, Stop, Trouble, dns::Resolver,
+};
 use crate::name::{InstanceId, Name};
 
 mod family;
@@ -57,13 +59,13 @@ impl FixedEngine {
         FixedEngine { shared: Arc::new(Shared { sources, changed, looked }), resolver, pool }
     }
 
-    /// A source, of which this may be known from before.
-    fn begin(&self, name: &Name, before: &[(Name, InstanceId)]) -> Source {
+    /// One of these sources, of which this may be known from before.
+    fn begin(&self, name: &Name, sources: &[Name], before: &[Known]) -> Source {
         let place = Place::of(name);
         let mut follower = JoinSet::new();
         let members = match &place {
             Place::Address(address) => vec![Member::at(name, *address)],
-            _ => place.remembered(name, before),
+            _ => place.remembered(name, sources, before),
         };
         let pending = members.is_empty();
         if !matches!(place, Place::Address(_)) {
@@ -161,12 +163,12 @@ impl Engine for FixedEngine {
         ready(Ok(())).boxed()
     }
 
-    fn seek(&self, sources: &[Name], before: &[(Name, InstanceId)]) {
+    fn seek(&self, sources: &[Name], before: &[Known]) {
         let mut there = self.shared.sources();
         let mut next = Vec::with_capacity(sources.len());
         for name in sources {
             let known = there.iter().position(|source| source.name == *name);
-            next.push(known.map_or_else(|| self.begin(name, before), |at| there.swap_remove(at)));
+            next.push(known.map_or_else(|| self.begin(name, sources, before), |at| there.swap_remove(at)));
         }
         *there = next;
         drop(there);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::member::{Member, address_of};
-use crate::name::{InstanceId, Name};
+use crate::{engine::Known, name::Name};
 
 /// What the name of a source means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,21 +29,26 @@ impl Place {
         }
     }
 
-    /// Who of those that were members before may have been found here: what is served until it is looked up again.
-    pub(super) fn remembered(&self, source: &Name, before: &[(Name, InstanceId)]) -> Vec<Member> {
+    /// Who of those that were members before may have been found here, at one of these sources: what is served until it
+    /// is looked up again. What a service provides may be called anything but what is found elsewhere.
+    pub(super) fn remembered(&self, source: &Name, sources: &[Name], before: &[Known]) -> Vec<Member> {
         let may_be = |name: &Name, address: SocketAddr| match self {
             Place::Address(there) => *there == address,
             Place::Host(_, port) => *port == address.port() && is_of(name, source),
-            Place::Service(_) => name.as_str().parse::<SocketAddr>().is_err(),
+            Place::Service(_) => {
+                name.as_str().parse::<SocketAddr>().is_err()
+                    && !sources.iter().any(|other| is_of(name, other))
+            }
         };
-        let known = before.iter().filter_map(|(name, id)| Some((name, address_of(id)?)));
-        let here = known.filter(|(name, address)| may_be(name, *address));
-        here.map(|(name, address)| Member::at(name, address)).collect()
+        let known = before.iter().filter_map(|known| Some((known, address_of(&known.instance)?)));
+        let here = known.filter(|(known, address)| may_be(&known.name, *address));
+        here.map(|(known, address)| Member { name: known.name.clone(), address, weight: known.weight })
+            .collect()
     }
 }
 
 /// Whether a name is this one, or this one's in another place.
-fn is_of(name: &Name, source: &Name) -> bool {
+pub(super) fn is_of(name: &Name, source: &Name) -> bool {
     let place = name.as_str().strip_prefix(source.as_str()).and_then(|rest| rest.strip_prefix('-'));
     name == source || place.is_some_and(|place| place.parse::<usize>().is_ok())
 }

@@ -18,9 +18,11 @@
 //! Processor time is the scheduler's, of the subject's whole process group, from a look after the warm-up to a look under
 //! load at the end. Medians of the rounds count; `result` says how ratios are made.
 
+pub mod circumstances;
 pub mod config;
 pub mod listen;
 pub mod origins;
+pub mod output;
 pub mod program;
 pub mod relay;
 mod report;
@@ -31,26 +33,25 @@ mod turn;
 mod usage;
 mod workload;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use indicatif::ProgressBar;
 use ringkeeper_tools::{
     assertion::Assertion,
-    folder::Folder,
     load::{Protocol, Rate},
 };
 use rustix::process::{Resource, getrlimit};
-use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    report::Circumstances,
+    circumstances::Circumstances,
+    output::Output,
     result::{Numbers, Results, Sample},
     setup::Setup,
     subject::{Candidate, Running, Subject, Task},
     workload::Workload,
 };
-use super::{demand, run::print};
+use super::demand;
 
 /// How many origins there are.
 const ORIGINS: usize = 3;
@@ -87,38 +88,20 @@ pub struct BenchArgs {
     /// Fail unless this holds, such as 'cpu_over_haproxy<=0.9'; may be given again
     #[arg(long = "assert", value_name = "ASSERTION")]
     assertions: Vec<Assertion>,
-    /// Print JSON in place of a table
-    #[arg(long)]
-    json: bool,
-    /// Where the page, the chart (SVG, PNG), the CSV and the JSON go
-    #[arg(long, value_name = "DIR", default_value = "plots")]
-    out: PathBuf,
-    /// Write no files
-    #[arg(long)]
-    no_files: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Whether what was asserted holds, as far as the peers it is about are installed.
 pub async fn run(args: BenchArgs) -> anyhow::Result<bool> {
     demand::known(&args.assertions, &result::names())?;
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (circumstances, results) = tokio::select! {
-        measured = measure(&args) => measured?,
-        _ = interrupt.recv() => bail!("interrupted; what was started has ended"),
-        _ = terminate.recv() => bail!("terminated; what was started has ended"),
-    };
-    print(&if args.json { report::json(&circumstances, &results)? } else { report::text(&results) })?;
-    if !args.no_files {
-        let mut folder = Folder::new(&args.out);
-        report::keep(&mut folder, &circumstances, &results)?;
-        if !args.json {
-            print(&format!("\nin {}: {}", folder.path().display(), folder.written().join(" ")))?;
-        }
-    }
-    let present = results.measures();
-    let about: Vec<Assertion> =
-        args.assertions.iter().filter(|assertion| assertion.fits(&present).is_ok()).cloned().collect();
-    Ok(demand::hold(&about, &present, "")?)
+    let (circumstances, results) = setup::uninterrupted(measure(&args)).await?;
+    args.output.show(
+        || report::json(&circumstances, &results),
+        || report::text(&results),
+        |folder| report::keep(folder, &circumstances, &results),
+    )?;
+    Ok(demand::hold_of_measured(&args.assertions, &results.measures())?)
 }
 
 async fn measure(args: &BenchArgs) -> anyhow::Result<(Circumstances, Results)> {
@@ -145,13 +128,7 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<(Circumstances, Results)> {
         bench.round(round, &mut results).await?;
     }
     bench.bar.finish_and_clear();
-    let circumstances = Circumstances {
-        machine: setup::machine(),
-        versions: bench.candidates.iter().map(|candidate| candidate.version.clone()).collect(),
-        rounds: args.rounds.into(),
-        seconds: args.time.as_secs_f64(),
-    };
-    Ok((circumstances, results))
+    Ok((Circumstances::of(&bench.candidates, args.rounds, args.time), results))
 }
 
 /// What all turns have in common.

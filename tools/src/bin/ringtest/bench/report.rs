@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ringkeeper_tools::{
     chart::{
-        Canvas, Caption, Ink,
+        Canvas, Caption,
         groups::{Group, Groups, Panel},
         scale::number,
     },
@@ -15,6 +15,7 @@ use ringkeeper_tools::{
 use serde::Serialize;
 
 use super::{
+    circumstances::Circumstances,
     result::{Results, Row},
     subject::Subject,
     workload::Workload,
@@ -22,25 +23,6 @@ use super::{
 
 /// From this part of its core on it is the subject that limits the requests per second, not what is beside it.
 const FULL: f64 = 0.97;
-
-/// What all numbers depend on.
-#[derive(Clone, Debug, Serialize)]
-pub struct Circumstances {
-    /// The processor's and the kernel's names.
-    pub machine: String,
-    /// What the subjects say of themselves.
-    pub versions: Vec<String>,
-    /// How many rounds there were.
-    pub rounds: usize,
-    /// How long each turn was.
-    pub seconds: f64,
-}
-
-impl Circumstances {
-    fn rounds(&self) -> String {
-        if self.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", self.rounds) }
-    }
-}
 
 /// Everything, as JSON.
 #[derive(Serialize)]
@@ -164,7 +146,7 @@ fn chart(circumstances: &Circumstances, results: &Results) -> Canvas {
             ),
             source: format!("ringtest bench, {}, {}", circumstances.rounds(), circumstances.machine),
         },
-        series: subjects.iter().map(|subject| (subject.title().to_owned(), ink(*subject))).collect(),
+        series: subjects.iter().map(|subject| (subject.title().to_owned(), subject.ink())).collect(),
         panels: vec![Panel {
             axis: format!("times {}", base.title()),
             level: Some(1.0),
@@ -172,15 +154,6 @@ fn chart(circumstances: &Circumstances, results: &Results) -> Canvas {
         }],
     }
     .draw()
-}
-
-fn ink(subject: Subject) -> Ink {
-    Ink::Series(match subject {
-        Subject::Ringkeeper => 0,
-        Subject::HaProxy => 1,
-        Subject::Nginx => 2,
-        Subject::Relay => 7,
-    })
 }
 
 fn numbers(rows: &[Row]) -> String {

@@ -1,10 +1,11 @@
-//! What measurements of subjects have in common: programs, cores, the machine's name.
+//! What measurements of subjects have in common: programs, cores, the machine's name, and how they end early.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::thread::{CpuSet, sched_getaffinity};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::subject::{Candidate, Subject};
 
@@ -62,6 +63,16 @@ pub fn candidates(wanted: &[Subject], setup: &Setup) -> anyhow::Result<Vec<Candi
     }
     ensure!(!found.is_empty(), "there is nobody to measure");
     Ok(found)
+}
+
+/// What a measurement comes to, unless a signal ends it and with it all that it has started.
+pub async fn uninterrupted<T>(measured: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        measured = measured => measured,
+        _ = interrupt.recv() => bail!("interrupted; what was started has ended"),
+        _ = terminate.recv() => bail!("terminated; what was started has ended"),
+    }
 }
 
 /// A bar on a terminal's stderr.

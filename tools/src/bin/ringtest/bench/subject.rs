@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use ringkeeper_tools::{
     base::Base,
+    chart::Ink,
     ids::Ids,
     load::{self, Carry, Load, Protocol, Reuse},
 };
@@ -96,6 +97,16 @@ impl Subject {
             Subject::Nginx => "nginx",
             Subject::Relay => "bare TCP relay",
         }
+    }
+
+    /// Its colour in charts.
+    pub fn ink(self) -> Ink {
+        Ink::Series(match self {
+            Subject::Ringkeeper => 0,
+            Subject::HaProxy => 1,
+            Subject::Nginx => 2,
+            Subject::Relay => 7,
+        })
     }
 
     /// The one with this name, or a line that says which there are.

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use ringkeeper_tools::{
     assertion::{Assertion, Measure},
     base::Base,
@@ -26,7 +26,6 @@ use ringkeeper_tools::{
     table,
 };
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     changer::Changer,
@@ -106,12 +105,7 @@ struct Found {
 pub async fn run(args: ChangesArgs) -> anyhow::Result<bool> {
     ensure!(args.time >= Duration::from_millis(500), "a slice is at least half a second long");
     demand::known(&args.assertions, &measures(0.0, 0.0))?;
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let found = tokio::select! {
-        found = measure(&args) => found?,
-        _ = interrupt.recv() => bail!("interrupted; what was started has ended"),
-        _ = terminate.recv() => bail!("terminated; what was started has ended"),
-    };
+    let found = setup::uninterrupted(measure(&args)).await?;
     print(&if args.json { serde_json::to_string(&found)? } else { found.text() })?;
     if !args.no_files {
         Folder::new(&args.out).json("changes.json", &found)?;

@@ -15,25 +15,24 @@ mod rules;
 mod turn;
 mod zipf;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
-use ringkeeper_tools::{assertion::Assertion, folder::Folder};
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::Context;
+use ringkeeper_tools::assertion::Assertion;
 
 use self::{
-    report::Circumstances,
     result::{Results, SUBJECTS, Sample},
     rules::Rule,
 };
 use super::{
     bench::{
+        circumstances::Circumstances,
+        output::Output,
         program,
         setup::{self, Setup},
         subject::{Candidate, Subject},
     },
     demand,
-    run::print,
 };
 
 /// Put the policies side by side, and beside HAProxy's and nginx's: how uneven they are, and how long requests take
@@ -56,38 +55,20 @@ pub struct PoliciesArgs {
     /// Fail unless this holds, such as 'bounded_ring_worst<=1.30'; may be given again
     #[arg(long = "assert", value_name = "ASSERTION")]
     assertions: Vec<Assertion>,
-    /// Print JSON in place of a table
-    #[arg(long)]
-    json: bool,
-    /// Where the page, the chart (SVG, PNG), the CSV and the JSON go
-    #[arg(long, value_name = "DIR", default_value = "plots")]
-    out: PathBuf,
-    /// Write no files
-    #[arg(long)]
-    no_files: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Whether what was asserted holds, as far as the policies it is about were measured.
 pub async fn run(args: PoliciesArgs) -> anyhow::Result<bool> {
     demand::known(&args.assertions, &result::names())?;
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (circumstances, results) = tokio::select! {
-        measured = measure(&args) => measured?,
-        _ = interrupt.recv() => bail!("interrupted; what was started has ended"),
-        _ = terminate.recv() => bail!("terminated; what was started has ended"),
-    };
-    print(&if args.json { report::json(&circumstances, &results)? } else { report::text(&results) })?;
-    if !args.no_files {
-        let mut folder = Folder::new(&args.out);
-        report::keep(&mut folder, &circumstances, &results)?;
-        if !args.json {
-            print(&format!("\nin {}: {}", folder.path().display(), folder.written().join(" ")))?;
-        }
-    }
-    let present = results.measures();
-    let about: Vec<Assertion> =
-        args.assertions.iter().filter(|assertion| assertion.fits(&present).is_ok()).cloned().collect();
-    Ok(demand::hold(&about, &present, "")?)
+    let (circumstances, results) = setup::uninterrupted(measure(&args)).await?;
+    args.output.show(
+        || report::json(&circumstances, &results),
+        || report::text(&results),
+        |folder| report::keep(folder, &circumstances, &results),
+    )?;
+    Ok(demand::hold_of_measured(&args.assertions, &results.measures())?)
 }
 
 async fn measure(args: &PoliciesArgs) -> anyhow::Result<(Circumstances, Results)> {
@@ -113,13 +94,7 @@ async fn measure(args: &PoliciesArgs) -> anyhow::Result<(Circumstances, Results)
         }
     }
     bar.finish_and_clear();
-    let circumstances = Circumstances {
-        machine: setup::machine(),
-        versions: candidates.iter().map(|candidate| candidate.version.clone()).collect(),
-        rounds: args.rounds.into(),
-        seconds: args.time.as_secs_f64(),
-    };
-    Ok((circumstances, results))
+    Ok((Circumstances::of(&candidates, args.rounds, args.time), results))
 }
 
 /// Who has which rule, in whose words.

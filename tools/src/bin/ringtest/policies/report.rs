@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ringkeeper_tools::{
     chart::{
-        Canvas, Caption, Ink,
+        Canvas, Caption,
         groups::{Group, Groups, Panel},
         scale::number,
     },
@@ -15,7 +15,7 @@ use ringkeeper_tools::{
 use serde::Serialize;
 
 use super::{
-    super::bench::subject::Subject,
+    super::bench::{circumstances::Circumstances, subject::Subject},
     ledger::{SLOWER, WORK},
     origins::ORIGINS,
     result::{Numbers, Results, Row, SUBJECTS},
@@ -23,25 +23,6 @@ use super::{
     turn::CLIENTS,
     zipf::KEYS,
 };
-
-/// What all numbers depend on.
-#[derive(Clone, Debug, Serialize)]
-pub struct Circumstances {
-    /// The processor's and the kernel's names.
-    pub machine: String,
-    /// What the subjects say of themselves.
-    pub versions: Vec<String>,
-    /// How many rounds there were.
-    pub rounds: usize,
-    /// How long each was looked at.
-    pub seconds: f64,
-}
-
-impl Circumstances {
-    fn rounds(&self) -> String {
-        if self.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", self.rounds) }
-    }
-}
 
 /// Everything, as JSON.
 #[derive(Serialize)]
@@ -150,22 +131,13 @@ fn chart(circumstances: &Circumstances, results: &Results) -> Canvas {
             ),
             source: format!("ringtest policies, {}, {}", circumstances.rounds(), circumstances.machine),
         },
-        series: there.iter().map(|subject| (subject.title().to_owned(), ink(*subject))).collect(),
+        series: there.iter().map(|subject| (subject.title().to_owned(), subject.ink())).collect(),
         panels: vec![
             panel("busiest/mean", 1.3, |numbers| numbers.worst),
             panel("p99 in seconds", 0.0, |numbers| numbers.p99_ms / 1e3),
         ],
     }
     .draw()
-}
-
-fn ink(subject: Subject) -> Ink {
-    Ink::Series(match subject {
-        Subject::Ringkeeper => 0,
-        Subject::HaProxy => 1,
-        Subject::Nginx => 2,
-        Subject::Relay => 7,
-    })
 }
 
 fn numbers(rows: &[Row]) -> String {
