@@ -80,7 +80,7 @@ pub enum Refusal {
     /// Max-Forwards is no number, or comes twice.
     #[error("Max-Forwards is not a plain number")]
     MaxForwards,
-    /// The path goes by way of another to one that is answered elsewhere.
+    /// The path goes by way of another to one that is answered elsewhere, or is put behind another prefix.
     #[error("the URL's '.' and '..' lead to another path: ask for that one")]
     DotSegments,
     /// A connection that has to begin with a PROXY header does not.
