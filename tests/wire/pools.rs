@@ -201,6 +201,12 @@ async fn what_is_wrong_with_a_pool_or_a_route_is_told_and_nothing_changes() {
             403,
             "'command' is a setting that calls may give only",
         ),
+        (
+            "/v1/pools/extra",
+            json!({ "engine": "process", "env": { "LD_PRELOAD": "/tmp/evil.so" } }),
+            403,
+            "'env' is a setting that calls may give only",
+        ),
         ("/v1/pools/Extra", json!({}), 400, "'Extra' is no name of a pool"),
         ("/v1/pools/default", json!({}), 400, "the default pool's settings"),
         ("/v1/routes", json!({ "routes": [{ "pool": "nobody" }] }), 400, "there is no pool 'nobody'"),
