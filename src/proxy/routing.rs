@@ -107,6 +107,11 @@ impl Routing {
         &self.listeners
     }
 
+    /// Whether one of them is configured at this address.
+    pub fn listens_at(&self, configured: SocketAddr) -> bool {
+        self.listeners.iter().any(|listener| listener.configured == configured)
+    }
+
     /// The pools, the default one first.
     pub fn pools(&self) -> &[Arc<Pool>] {
         &self.pools
@@ -119,8 +124,12 @@ impl Routing {
 
     /// Where a request for this path goes, however it is spelled (RFC 3986, section 6.2.2). One that comes there only by
     /// way of another path is refused: who goes by the path before us or behind us may take it for another. So is one with
-    /// dot segments by a route that rewrites it: behind another prefix they may lead out of it.
+    /// dot segments by a route that rewrites it: behind another prefix they may lead out of it. And so is one that came in
+    /// where nobody listens any more: without its listener's routes it would go where it never could.
     pub fn target(&self, sought: &Sought<'_>, path: &str) -> Result<Target, Refusal> {
+        if !self.listens_at(sought.listen) {
+            return Err(Refusal::Misdirected);
+        }
         let (path, resolved) = normal(path);
         let target = self.found(sought, &path);
         let Some(resolved) = resolved else { return Ok(target) };
@@ -204,6 +213,7 @@ mod tests {
 
     const MAIN: &str = "127.0.0.1:1";
     const OTHER: &str = "127.0.0.1:2";
+    const GONE: &str = "127.0.0.1:3";
 
     fn pool(id: u32, name: &str, stats: Option<&str>) -> Arc<Pool> {
         let exchange = Settings {
@@ -322,6 +332,15 @@ mod tests {
         routes[0].pool = "gone".into();
         routes[0].methods.clear();
         assert_eq!(at(&routing(None, routes), "/"), Ok(POOL));
+    }
+
+    #[test]
+    fn a_request_whose_listener_is_gone_goes_nowhere() {
+        for path in ["/", "/rep", "/x/../y"] {
+            let refused = target_at(&routing(Some(""), route(|_| {})), GONE, path);
+            assert_eq!(refused, Err(Refusal::Misdirected), "{path}");
+        }
+        assert_eq!(Refusal::Misdirected.status(), 421);
     }
 
     #[test]

@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::{
+    h2::peer,
     origin,
-    support::{Answer, Balancer, Client, Deployment, PATIENCE, until, within},
+    support::{Answer, Balancer, Client, Deployment, PATIENCE, raw::Raw, until, within},
 };
 
 /// A file of settings, which goes when this is dropped.
@@ -244,6 +245,40 @@ async fn a_pool_that_the_file_has_no_more_is_taken_down_and_others_stay() {
     ready(&balancer, "two", 2).await;
     until("the other is gone", async || !deployment.state.join("pools/one").exists()).await;
     assert_eq!(admin(&balancer, "GET", "/v1/pools/one", &Value::Null).await.status, 404);
+}
+
+/// What comes over a connection of a listener that is gone would go by the routes of all, and to the default pool.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_does_not_outlive_its_listener() {
+    const GET: &str = "GET /home HTTP/1.1\r\nHost: a\r\n";
+    let deployment = Deployment::of_processes();
+    let balancer = deployment.start(&["--replicas", "1"]).await;
+    let settings = json!({ "engine": "process", "replicas": 1 });
+    assert_eq!(admin(&balancer, "PUT", "/v1/pools/extra", &settings).await.status, 200);
+    ready(&balancer, "extra", 1).await;
+    let routes = json!({ "routes": [{ "pool": "extra", "listen": "127.0.0.2:0" }] });
+    assert_eq!(admin(&balancer, "PUT", "/v1/routes", &routes).await.status, 200);
+    let at = listener(&balancer, "127.0.0.2").await;
+    let (mut idle, mut begun) = (Raw::connect(at).await, Raw::connect(at).await);
+    for connection in [&mut idle, &mut begun] {
+        connection.write(&format!("{GET}\r\n")).await;
+        assert!(connection.read_to("successful\"}").await.starts_with("HTTP/1.1 200 "));
+    }
+    let mut streams = peer::Client::connect(at).await;
+    assert_eq!(streams.call(peer::get("/home")).await.expect("an answer").status, 200);
+    begun.write(GET).await;
+    let mut stays = balancer.client().await;
+    assert_eq!(stays.call("GET", "/home", "").await.status, 200);
+
+    assert_eq!(admin(&balancer, "PUT", "/v1/routes", &json!({ "routes": [] })).await.status, 200);
+    begun.write("\r\n").await;
+    let refused = begun.read_to_end().await;
+    assert!(refused.starts_with("HTTP/1.1 421 Misdirected Request\r\n"), "{refused}");
+    assert_eq!(idle.read_to_end().await, "");
+    let ended = tokio::time::timeout(PATIENCE, &mut streams.driver).await.expect("it is closed");
+    assert!(ended.expect("no panic").is_ok());
+    assert!(Client::open(at).await.is_err(), "nobody listens");
+    assert_eq!(stays.call("GET", "/home", "").await.status, 200, "others go on");
 }
 
 /// Clients that ask for this path again and again, and what they got.
