@@ -176,6 +176,31 @@ async fn a_pool_comes_changes_and_goes_by_the_api_and_outlives_the_balancer() {
     assert!(!deployment.state.join("pools/extra").exists());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pool_cannot_change_while_it_is_there_is_a_conflict() {
+    let deployment = Deployment::of_processes();
+    let balancer = deployment.start(&["--replicas", "1"]).await;
+    let settings = json!({ "upstream": balancer.traffic.to_string(), "resolver": "127.0.0.1:53" });
+    let put = |name: &'static str, value: &'static str| {
+        let (balancer, mut settings) = (&balancer, settings.clone());
+        settings[name] = json!(value);
+        async move { admin(balancer, "PUT", "/v1/pools/extra", &settings).await }
+    };
+    for (name, value, status) in [
+        ("resolver", "127.0.0.1:53", 200),
+        ("rise", "2", 200),
+        ("resolver", "127.0.0.2:53", 409),
+        ("engine", "process", 400), // it has upstreams
+        ("engine", "fixed", 200),
+    ] {
+        let answer = put(name, value).await;
+        assert_eq!(answer.status, status, "{name} {value}: {}", answer.body);
+        assert!(status != 409 || answer.body.contains("remove the pool first"), "{}", answer.body);
+    }
+    let other = admin(&balancer, "PUT", "/v1/pools/extra", &json!({ "engine": "process" })).await;
+    assert!(other.status == 409 && other.body.contains("belong to the fixed engine"), "{}", other.body);
+}
+
 async fn delete(balancer: &Balancer, pool: &str) -> Answer {
     admin(balancer, "DELETE", &format!("/v1/pools/{pool}"), &Value::Null).await
 }
