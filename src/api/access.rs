@@ -15,7 +15,10 @@ use axum::{
 use subtle::ConstantTimeEq;
 
 use super::{Peer, wire::refusal};
-use crate::{caller::Caller, fleet::Sheet};
+use crate::{
+    caller::Caller,
+    fleet::{Given, Sheet},
+};
 
 /// Who may use the control API.
 #[derive(Clone, Debug, Default)]
@@ -51,13 +54,23 @@ const POWERS: [&str; 6] = [
     "volume",
 ];
 
+/// The one that is such a power over processes alone: it says what is loaded into them, and they are the balancer's user's.
+const ENV: &str = "env";
+
 /// Why a call may not give a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "'{0}' is a setting that calls may give only where a token is set (--admin-token, or --admin-token-file): without one \
-     whoever is on this machine could do by it what only the balancer may"
-)]
-pub(super) struct Power(&'static str);
+pub(super) enum Power {
+    #[error(
+        "'{0}' is a setting that calls may give only where a token is set (--admin-token, or --admin-token-file): without \
+         one whoever is on this machine could do by it what only the balancer may"
+    )]
+    Always(&'static str),
+    #[error(
+        "'env' is a setting that calls may give only where a token is set (--admin-token, or --admin-token-file) or the \
+         call says that the engine is docker: in a process it could do what only the balancer may"
+    )]
+    OfProcesses,
+}
 
 /// Why a call is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,8 +108,15 @@ impl Refusal {
 impl Access {
     /// Whether calls that are let in may give all of these settings.
     pub(super) fn check_powers(&self, settings: &Sheet) -> Result<(), Power> {
-        let given = POWERS.into_iter().find(|power| settings.contains_key(*power));
-        given.filter(|_| self.token.is_none()).map_or(Ok(()), |power| Err(Power(power)))
+        if self.token.is_some() {
+            return Ok(());
+        }
+        let in_containers = matches!(settings.get("engine"), Some(Given::One(engine)) if engine == "docker");
+        match POWERS.into_iter().find(|power| settings.contains_key(*power)) {
+            Some(power) => Err(Power::Always(power)),
+            None if settings.contains_key(ENV) && !in_containers => Err(Power::OfProcesses),
+            None => Ok(()),
+        }
     }
 
     /// Whether this caller is let in. `open` says that reading needs no right.
@@ -307,14 +327,38 @@ mod tests {
 
     #[test]
     fn what_gives_power_over_the_machine_needs_a_token() {
-        let of = |name: &str| Sheet::from([(name.to_owned(), crate::fleet::Given::One("x".to_owned()))]);
+        let of = |name: &str| Sheet::from([(name.to_owned(), Given::One("x".to_owned()))]);
         let (open, closed) =
             (Access::default(), Access { token: Some(Secret("s3cret".into())), ..Access::default() });
         for power in POWERS {
-            assert_eq!(open.check_powers(&of(power)), Err(Power(power)));
+            assert_eq!(open.check_powers(&of(power)), Err(Power::Always(power)));
             assert_eq!(closed.check_powers(&of(power)), Ok(()));
         }
         assert_eq!(open.check_powers(&of("image")), Ok(()));
+    }
+
+    /// A process whose environment says LD_PRELOAD runs whatever stands there, as the balancer's user.
+    #[test]
+    fn the_environment_of_anything_but_containers_needs_a_token() {
+        let (open, closed) =
+            (Access::default(), Access { token: Some(Secret("s3cret".into())), ..Access::default() });
+        let docker = || Given::One("docker".to_owned());
+        for (engine, is_free) in [
+            (Some(docker()), true),
+            (None, false), // it may come to be processes
+            (Some(Given::One("process".to_owned())), false),
+            (Some(Given::One("fixed".to_owned())), false),
+            (Some(Given::List(vec!["docker".to_owned(), "process".to_owned()])), false),
+        ] {
+            let env = Given::List(vec!["LD_PRELOAD=/tmp/evil.so".to_owned()]);
+            let mut sheet = Sheet::from([("env".to_owned(), env)]);
+            sheet.extend(engine.clone().map(|engine| ("engine".to_owned(), engine)));
+            let expected = if is_free { Ok(()) } else { Err(Power::OfProcesses) };
+            assert_eq!(open.check_powers(&sheet), expected, "{engine:?}");
+            assert_eq!(closed.check_powers(&sheet), Ok(()), "{engine:?}");
+        }
+        let both = ["engine", "env", "volume"].map(|name| (name.to_owned(), docker()));
+        assert_eq!(open.check_powers(&Sheet::from(both)), Err(Power::Always("volume")));
     }
 
     #[test]

@@ -43,11 +43,11 @@ const STATS: [&str; 6] = [
     "/;csv;norefresh",
 ];
 
-/// The calls of the assignment, for the traffic port, where the proxy hands them over.
+/// The calls of the assignment, for the traffic port, where the proxy hands them over; and what clients are told of a pool,
+/// which nobody has to be let in for: a setting has said where it is.
 pub fn control(pools: Pools, access: Arc<Access>) -> Router {
-    finish(assignments(pools.clone(), &access).merge(told(pools)))
-        .layer(from_fn_with_state(access, access::on_traffic))
-        .layer(from_fn(body::read))
+    let calls = assignments(pools.clone(), &access).layer(from_fn_with_state(access, access::on_traffic));
+    finish(calls.merge(told(pools))).layer(from_fn(body::read))
 }
 
 /// These and everything of ours, for the admin listener.

@@ -65,7 +65,7 @@ impl Pool {
         let fleet = fleet_config(name, args, common)?;
         let upstreams = discovery::upstreams(args)?;
         let engine = engine(args, &upstreams, &fleet)?;
-        let (probe, proxy) = (probe::asked(args)?, proxy_config(args)?);
+        let (probe, proxy) = (probe::asked(args)?, proxy_config(name, args)?);
         if let Some(engine) = engine {
             probe::of_engine(probe.as_ref(), engine, proxy.protocol)?;
         }
@@ -208,15 +208,19 @@ fn beside_this_binary(name: &str) -> anyhow::Result<String> {
     Ok(this.with_file_name(name).to_string_lossy().into_owned())
 }
 
-fn proxy_config(args: &PoolArgs) -> anyhow::Result<proxy::PoolConfig> {
+fn proxy_config(name: &str, args: &PoolArgs) -> anyhow::Result<proxy::PoolConfig> {
     ensure!(
         args.protocol == Protocol::Http1 || args.policy.max_connections.0.is_none(),
         "--max-connections: counts connections of HTTP/1.1, of which --protocol h2c has none; use --max-in-flight"
     );
+    let of_pool = |sticky: &proxy::Sticky| match name {
+        fleet::DEFAULT => sticky.clone(),
+        name => sticky.of_pool(name),
+    };
     Ok(proxy::PoolConfig {
         exchange: proxy::Settings {
             key: proxy::Key::new(args.key.clone()).map_err(|error| anyhow!("--key: {error}"))?,
-            sticky: args.policy.sticky.clone(),
+            sticky: args.policy.sticky.as_ref().map(of_pool),
             unknown_path_is_400: args.unknown_path == UnknownPath::Assignment,
             retry: args.retry.rules(),
             priority: args.policy.queue_priority.clone(),

@@ -186,6 +186,21 @@ mod tests {
         assert_eq!(&*pool.fleet.pool, "ml");
     }
 
+    /// Two pools at one host took each other's clients from their replicas: the cookie of either overwrote the other's.
+    #[test]
+    fn each_pool_has_a_cookie_of_its_own_and_the_default_one_that_which_is_set() {
+        let text = "[pools.one]\nsticky = \"at\"\n[pools.t-2]\nsticky = \"at\"\n[pools.none]";
+        let sections = sections(text);
+        let cookie = |pool: &Pool| pool.proxy.exchange.sticky.as_ref().map(|it| it.name().to_owned());
+        let mut cookies: Vec<_> =
+            sections.pools.iter().map(|section| cookie(&section.pool(&common()).unwrap())).collect();
+        cookies.sort();
+        assert_eq!(cookies, [None, Some("at-one".to_owned()), Some("at-t-2".to_owned())]);
+        let section = sections.pools.iter().find(|section| &*section.name == "one").unwrap();
+        let args = section.args::<PoolArgs>().unwrap();
+        assert_eq!(cookie(&Pool::of("default", &args, &common()).unwrap()).as_deref(), Some("at"));
+    }
+
     #[test]
     fn what_is_wrong_with_a_table_is_told_by_its_line() {
         for (text, expected) in [

@@ -52,13 +52,11 @@ impl Keeper {
 
     async fn change(&mut self, config: &Pool) -> Result<(), PoolError> {
         let Some(kept) = self.kept.get_mut(&config.name) else { return Ok(()) };
-        let kind = kept.opened.kind();
-        if let Some(asked) = config.engine.filter(|asked| *asked != kind) {
-            let why =
-                format!("its replicas belong to the {kind} engine, not to {asked}: remove the pool first");
+        if let Some(why) = kept.opened.refusal(config) {
             return Err(PoolError::Conflict(why));
         }
-        let probe = config.probe(kind).map_err(|error| PoolError::Invalid(vec![error.to_string()]))?;
+        let probe =
+            config.probe(kept.opened.kind()).map_err(|error| PoolError::Invalid(vec![error.to_string()]))?;
         let engine = kept.opened.engine(config);
         let change = fleet::Change {
             config: config.fleet.clone(),

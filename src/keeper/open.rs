@@ -1,6 +1,6 @@
 //! Opening a pool's engine, and the set that it keeps: those of an earlier start, or new ones.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::bail;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -26,7 +26,8 @@ pub(super) enum Opened {
     Docker(docker::Client),
     Labels(Arc<LabelsEngine>),
     Process(Arc<ProcessEngine>),
-    Fixed(Arc<FixedEngine>),
+    /// With the name server that it asks, where it is not the system's.
+    Fixed(Arc<FixedEngine>, Option<SocketAddr>),
 }
 
 /// The engine of this pool and the set to keep.
@@ -105,7 +106,7 @@ async fn open_engine(
         Some(Kind::Process) => Ok(of_process()),
         Some(Kind::Fixed) => {
             let engine = FixedEngine::new(pool.fleet.pool.clone(), Resolver::new(pool.resolver));
-            Ok(Opened::Fixed(Arc::new(engine)))
+            Ok(Opened::Fixed(Arc::new(engine), pool.resolver))
         }
         None => match connect(docker).await {
             Ok(client) => Ok(Opened::Docker(client)),
@@ -135,7 +136,21 @@ impl Opened {
             Opened::Docker(_) => Kind::Docker,
             Opened::Labels(_) => Kind::Labels,
             Opened::Process(_) => Kind::Process,
-            Opened::Fixed(_) => Kind::Fixed,
+            Opened::Fixed(..) => Kind::Fixed,
+        }
+    }
+
+    /// Why the pool cannot have these settings as long as this is its engine, if it cannot.
+    pub(super) fn refusal(&self, pool: &Pool) -> Option<String> {
+        let kind = self.kind();
+        match (pool.engine.filter(|asked| *asked != kind), self) {
+            (Some(asked), _) => Some(format!(
+                "its replicas belong to the {kind} engine, not to {asked}: remove the pool first"
+            )),
+            (None, Opened::Fixed(_, resolver)) if *resolver != pool.resolver => Some(
+                "its hosts are looked up at another name server (resolver): remove the pool first".into(),
+            ),
+            _ => None,
         }
     }
 
@@ -145,7 +160,47 @@ impl Opened {
             Opened::Docker(client) => Arc::new(DockerEngine::new(client.clone(), pool.docker.clone())),
             Opened::Labels(engine) => Arc::new(engine.configured(pool.labels())),
             Opened::Process(engine) => Arc::new(engine.configured(pool.process.clone())),
-            Opened::Fixed(engine) => engine.clone(),
+            Opened::Fixed(engine, _) => engine.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{Common, Section},
+        fleet::{Given, Sheet},
+    };
+
+    fn pool(settings: &[(&str, &str)]) -> Pool {
+        let given = |(name, value): &(&str, &str)| ((*name).to_owned(), Given::One((*value).to_owned()));
+        let sheet: Sheet = settings.iter().map(given).collect();
+        let common = Common { deployment: "test".parse().unwrap(), docker_concurrency: 1, adopt: false };
+        Section::of_sheet("pool 'a'", "a", &sheet).pool(&common).unwrap()
+    }
+
+    /// A call that named another name server was told that all was well, and the old one was asked on.
+    #[test]
+    fn what_an_engine_that_is_open_cannot_change_is_refused() {
+        let open = |resolver: Option<&str>| {
+            let resolver = resolver.map(|it| it.parse().unwrap());
+            let engine = FixedEngine::new("a".into(), Resolver::new(resolver));
+            Opened::Fixed(Arc::new(engine), resolver)
+        };
+        let (one, other) = (("resolver", "127.0.0.1:53"), ("resolver", "127.0.0.2:53"));
+        let upstream = ("upstream", "a:1");
+        for (opened, settings, is_refused) in [
+            (open(None), vec![upstream], false),
+            (open(None), vec![upstream, one], true),
+            (open(Some(one.1)), vec![upstream, one], false),
+            (open(Some(one.1)), vec![("upstream", "b:2"), one, ("rise", "2")], false),
+            (open(Some(one.1)), vec![upstream, other], true),
+            (open(Some(one.1)), vec![upstream], true),
+            (open(None), vec![("engine", "process")], true),
+        ] {
+            let refused = opened.refusal(&pool(&settings));
+            assert_eq!(refused.is_some(), is_refused, "{settings:?}: {refused:?}");
         }
     }
 }

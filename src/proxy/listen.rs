@@ -210,8 +210,9 @@ impl Place {
         None
     }
 
-    /// Serves a connection that another core accepted and counted.
+    /// Serves a connection that another core accepted and counted, maybe at a listener that this one has not heard of.
     fn take_over(self: &Rc<Self>, core: &Rc<Core>, passed: Passed) {
+        core.reroute();
         match TcpStream::from_std(passed.stream) {
             Ok(stream) => self.serve(core, stream, passed.peer, passed.listen),
             Err(_) => drop(Counted(self.clone())),

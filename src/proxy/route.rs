@@ -85,16 +85,24 @@ impl Route {
             && self.headers.iter().all(|header| header.is_in(sought.fields))
     }
 
+    /// Whether another path than the one that came may go on.
+    pub fn rewrites(&self) -> bool {
+        self.stripped().into_iter().chain(&self.add_prefix).any(|prefix| !prefix.0.is_empty())
+    }
+
     /// The path that goes on in place of this one, in which nothing else is changed; none where it is the same.
     pub fn rewritten(&self, path: &str) -> Option<String> {
-        let strip = self.path.as_ref().filter(|_| self.strip_prefix);
-        if strip.is_none() && self.add_prefix.is_none() || !path.starts_with('/') {
+        if !self.rewrites() || !path.starts_with('/') {
             return None;
         }
-        let rest = strip.map_or(path, |prefix| prefix.stripped(path));
+        let rest = self.stripped().map_or(path, |prefix| prefix.rest(path));
         let before = self.add_prefix.as_ref().map_or("", |prefix| &prefix.0);
         let slash = if before.is_empty() && !rest.starts_with('/') { "/" } else { "" };
         Some([before, slash, rest].concat())
+    }
+
+    fn stripped(&self) -> Option<&Prefix> {
+        self.path.as_ref().filter(|_| self.strip_prefix)
     }
 
     /// What [specific](Route) ones come first by.
@@ -153,7 +161,7 @@ impl Prefix {
     }
 
     /// What follows it in a path that it begins, however that is spelled.
-    fn stripped<'a>(&self, path: &'a str) -> &'a str {
+    fn rest<'a>(&self, path: &'a str) -> &'a str {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         let ends = ends.take_while(|at| *at <= 3 * self.0.len()); // an escape has three bytes for one
         let mut rests = ends.filter(|at| path::unescaped(&path[..*at]) == *self.0).map(|at| &path[at..]);
@@ -288,6 +296,7 @@ mod tests {
         assert_eq!(route(&[("add", "/v2")]).rewritten("/x").unwrap(), "/v2/x");
         assert_eq!(route(&[("path", "/api")]).rewritten("/api/x"), None);
         assert_eq!(strip.rewritten("*"), None);
+        assert_eq!(route(&[("path", "/"), ("strip", ""), ("add", "/")]).rewritten("/x"), None);
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl Routing {
         &self.listeners
     }
 
+    /// Whether one of them is configured at this address.
+    pub fn listens_at(&self, configured: SocketAddr) -> bool {
+        self.listeners.iter().any(|listener| listener.configured == configured)
+    }
+
     /// The pools, the default one first.
     pub fn pools(&self) -> &[Arc<Pool>] {
         &self.pools
@@ -118,13 +123,20 @@ impl Routing {
     }
 
     /// Where a request for this path goes, however it is spelled (RFC 3986, section 6.2.2). One that comes there only by
-    /// way of another path is refused: who goes by the path before us or behind us may take it for another.
+    /// way of another path is refused: who goes by the path before us or behind us may take it for another. So is one with
+    /// dot segments by a route that rewrites it: behind another prefix they may lead out of it. And so is one that came in
+    /// where nobody listens any more: without its listener's routes it would go where it never could.
     pub fn target(&self, sought: &Sought<'_>, path: &str) -> Result<Target, Refusal> {
+        if !self.listens_at(sought.listen) {
+            return Err(Refusal::Misdirected);
+        }
         let (path, resolved) = normal(path);
         let target = self.found(sought, &path);
-        match resolved {
-            Some(resolved) if self.found(sought, &resolved) != target => Err(Refusal::DotSegments),
-            _ => Ok(target),
+        let Some(resolved) = resolved else { return Ok(target) };
+        let is_rewritten = matches!(target, Target::Pool(_, Some(at)) if self.route(at).rewrites());
+        match is_rewritten || self.found(sought, &resolved) != target {
+            true => Err(Refusal::DotSegments),
+            false => Ok(target),
         }
     }
 
@@ -201,6 +213,7 @@ mod tests {
 
     const MAIN: &str = "127.0.0.1:1";
     const OTHER: &str = "127.0.0.1:2";
+    const GONE: &str = "127.0.0.1:3";
 
     fn pool(id: u32, name: &str, stats: Option<&str>) -> Arc<Pool> {
         let exchange = Settings {
@@ -279,22 +292,23 @@ mod tests {
         }
     }
 
+    fn route(set: impl FnOnce(&mut Route)) -> Vec<Route> {
+        let mut route = Route {
+            pool: "web".into(),
+            listen: None,
+            host: None,
+            path: None,
+            headers: Vec::new(),
+            methods: Vec::new(),
+            strip_prefix: false,
+            add_prefix: None,
+        };
+        set(&mut route);
+        vec![route]
+    }
+
     #[test]
     fn a_route_leads_to_its_pool_and_what_that_answers_itself_is_found_there() {
-        let route = |set: fn(&mut Route)| {
-            let mut route = Route {
-                pool: "web".into(),
-                listen: None,
-                host: None,
-                path: None,
-                headers: Vec::new(),
-                methods: Vec::new(),
-                strip_prefix: false,
-                add_prefix: None,
-            };
-            set(&mut route);
-            vec![route]
-        };
         let by_path = routing(Some(""), route(|route| route.path = Some("/web".parse().unwrap())));
         let at = |routing: &Routing, path| target_at(routing, MAIN, path);
         assert_eq!(at(&by_path, "/web/x"), Ok(Target::Pool(1, Some(0))));
@@ -318,5 +332,47 @@ mod tests {
         routes[0].pool = "gone".into();
         routes[0].methods.clear();
         assert_eq!(at(&routing(None, routes), "/"), Ok(POOL));
+    }
+
+    #[test]
+    fn a_request_whose_listener_is_gone_goes_nowhere() {
+        for path in ["/", "/rep", "/x/../y"] {
+            let refused = target_at(&routing(Some(""), route(|_| {})), GONE, path);
+            assert_eq!(refused, Err(Refusal::Misdirected), "{path}");
+        }
+        assert_eq!(Refusal::Misdirected.status(), 421);
+    }
+
+    #[test]
+    fn dot_segments_do_not_lead_out_of_a_prefix_that_a_route_adds_or_takes_away() {
+        let adds = |route: &mut Route| route.add_prefix = Some("/tenants/a".parse().unwrap());
+        let strips = |route: &mut Route| {
+            (route.path, route.strip_prefix) = (Some("/api".parse().unwrap()), true);
+        };
+        let both = |route: &mut Route| {
+            strips(route);
+            route.add_prefix = Some("/v2".parse().unwrap());
+        };
+        let [adds, strips, both] = [route(adds), route(strips), route(both)].map(|it| routing(None, it));
+        for (routing, path) in [
+            (&adds, "/../b/secret"),
+            (&adds, "/%2e%2E/b/secret"),
+            (&adds, "/x/.%2e/../b"),
+            (&adds, "//../../b"),
+            (&adds, "/.."),
+            (&strips, "/api/../api/x"),
+            (&strips, "/api/.."),
+            (&both, "/api/../api/x"),
+            (&both, "/api/%2e%2e/api/x"),
+        ] {
+            assert_eq!(target_at(routing, MAIN, path), Err(Refusal::DotSegments), "{path}");
+        }
+        for (routing, path) in [(&adds, "/b..c/.d"), (&strips, "/api/..x"), (&both, "/api/%2fx")] {
+            assert_eq!(target_at(routing, MAIN, path), Ok(Target::Pool(1, Some(0))), "{path}");
+        }
+        // of a path that goes on as it came, whoever answers makes what they like
+        let neither = routing(None, route(|route| route.path = Some("/api".parse().unwrap())));
+        assert_eq!(target_at(&neither, MAIN, "/api/x/../y"), Ok(Target::Pool(1, Some(0))));
+        assert_eq!(target_at(&neither, MAIN, "/api/../api/x"), Ok(Target::Pool(1, Some(0))));
     }
 }

@@ -30,6 +30,11 @@ impl Sticky {
         &self.name
     }
 
+    /// Another one for this pool: pools that one host leads to do not overwrite each other's.
+    pub fn of_pool(&self, pool: &str) -> Self {
+        Sticky { name: format!("{}-{pool}", self.name).into() }
+    }
+
     /// Whether the request has such a cookie, whatever it says.
     pub fn is_in(&self, request: &Request<'_>) -> bool {
         cookie::values(&request.fields, &self.name).next().is_some()

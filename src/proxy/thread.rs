@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -142,6 +143,11 @@ impl Core {
         self.stopping.get()
     }
 
+    /// Whether connections that came in at this listener do: all do, or it is gone.
+    pub(super) fn is_closing(&self, listen: SocketAddr) -> bool {
+        self.is_stopping() || !self.ways.borrow().routing.listens_at(listen)
+    }
+
     /// Closes connections that nobody needs any more.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
@@ -151,13 +157,23 @@ impl Core {
 
     /// Follows the routing and the snapshot of now: lets go of whoever is not in them.
     pub(super) fn follow(&self) {
-        let routing = self.links.routing.borrow().clone();
-        if !Arc::ptr_eq(&routing, &self.ways().routing) {
-            let ways = Ways::new(routing, &self.ways().ways);
-            self.ways.replace(Rc::new(ways));
-        }
+        self.reroute();
         self.sweep();
         self.deadlines.wake_busy();
+    }
+
+    /// Follows the routing of now. Connections of a listener that it has no more are to notice.
+    pub(super) fn reroute(&self) {
+        let (before, routing) = (self.ways(), self.links.routing.borrow().clone());
+        if Arc::ptr_eq(&routing, &before.routing) {
+            return;
+        }
+        let mut listeners = before.routing.listeners().iter();
+        let one_is_gone = listeners.any(|listener| !routing.listens_at(listener.configured));
+        self.ways.replace(Rc::new(Ways::new(routing, &before.ways)));
+        if one_is_gone {
+            self.deadlines.wake_all();
+        }
     }
 
     /// Notes that it follows the snapshot of this epoch.

@@ -274,7 +274,7 @@ impl Published {
         let epoch = self.renew();
         if let Some(table) = self.load().table(pool) {
             if let Some(queue) = &table.queue {
-                queue.bound(table.sharing.most);
+                queue.follow(table.serving(), table.sharing.most);
             }
             table.serve_waiting();
         }

@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::{
+    h2::peer,
     origin,
-    support::{Answer, Balancer, Client, Deployment, PATIENCE, until, within},
+    support::{Answer, Balancer, Client, Deployment, PATIENCE, raw::Raw, until, within},
 };
 
 /// A file of settings, which goes when this is dropped.
@@ -175,6 +176,31 @@ async fn a_pool_comes_changes_and_goes_by_the_api_and_outlives_the_balancer() {
     assert!(!deployment.state.join("pools/extra").exists());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pool_cannot_change_while_it_is_there_is_a_conflict() {
+    let deployment = Deployment::of_processes();
+    let balancer = deployment.start(&["--replicas", "1"]).await;
+    let settings = json!({ "upstream": balancer.traffic.to_string(), "resolver": "127.0.0.1:53" });
+    let put = |name: &'static str, value: &'static str| {
+        let (balancer, mut settings) = (&balancer, settings.clone());
+        settings[name] = json!(value);
+        async move { admin(balancer, "PUT", "/v1/pools/extra", &settings).await }
+    };
+    for (name, value, status) in [
+        ("resolver", "127.0.0.1:53", 200),
+        ("rise", "2", 200),
+        ("resolver", "127.0.0.2:53", 409),
+        ("engine", "process", 400), // it has upstreams
+        ("engine", "fixed", 200),
+    ] {
+        let answer = put(name, value).await;
+        assert_eq!(answer.status, status, "{name} {value}: {}", answer.body);
+        assert!(status != 409 || answer.body.contains("remove the pool first"), "{}", answer.body);
+    }
+    let other = admin(&balancer, "PUT", "/v1/pools/extra", &json!({ "engine": "process" })).await;
+    assert!(other.status == 409 && other.body.contains("belong to the fixed engine"), "{}", other.body);
+}
+
 async fn delete(balancer: &Balancer, pool: &str) -> Answer {
     admin(balancer, "DELETE", &format!("/v1/pools/{pool}"), &Value::Null).await
 }
@@ -200,6 +226,12 @@ async fn what_is_wrong_with_a_pool_or_a_route_is_told_and_nothing_changes() {
             json!({ "command": "true" }),
             403,
             "'command' is a setting that calls may give only",
+        ),
+        (
+            "/v1/pools/extra",
+            json!({ "engine": "process", "env": { "LD_PRELOAD": "/tmp/evil.so" } }),
+            403,
+            "'env' is a setting that calls may give only",
         ),
         ("/v1/pools/Extra", json!({}), 400, "'Extra' is no name of a pool"),
         ("/v1/pools/default", json!({}), 400, "the default pool's settings"),
@@ -238,6 +270,40 @@ async fn a_pool_that_the_file_has_no_more_is_taken_down_and_others_stay() {
     ready(&balancer, "two", 2).await;
     until("the other is gone", async || !deployment.state.join("pools/one").exists()).await;
     assert_eq!(admin(&balancer, "GET", "/v1/pools/one", &Value::Null).await.status, 404);
+}
+
+/// What comes over a connection of a listener that is gone would go by the routes of all, and to the default pool.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_does_not_outlive_its_listener() {
+    const GET: &str = "GET /home HTTP/1.1\r\nHost: a\r\n";
+    let deployment = Deployment::of_processes();
+    let balancer = deployment.start(&["--replicas", "1"]).await;
+    let settings = json!({ "engine": "process", "replicas": 1 });
+    assert_eq!(admin(&balancer, "PUT", "/v1/pools/extra", &settings).await.status, 200);
+    ready(&balancer, "extra", 1).await;
+    let routes = json!({ "routes": [{ "pool": "extra", "listen": "127.0.0.2:0" }] });
+    assert_eq!(admin(&balancer, "PUT", "/v1/routes", &routes).await.status, 200);
+    let at = listener(&balancer, "127.0.0.2").await;
+    let (mut idle, mut begun) = (Raw::connect(at).await, Raw::connect(at).await);
+    for connection in [&mut idle, &mut begun] {
+        connection.write(&format!("{GET}\r\n")).await;
+        assert!(connection.read_to("successful\"}").await.starts_with("HTTP/1.1 200 "));
+    }
+    let mut streams = peer::Client::connect(at).await;
+    assert_eq!(streams.call(peer::get("/home")).await.expect("an answer").status, 200);
+    begun.write(GET).await;
+    let mut stays = balancer.client().await;
+    assert_eq!(stays.call("GET", "/home", "").await.status, 200);
+
+    assert_eq!(admin(&balancer, "PUT", "/v1/routes", &json!({ "routes": [] })).await.status, 200);
+    begun.write("\r\n").await;
+    let refused = begun.read_to_end().await;
+    assert!(refused.starts_with("HTTP/1.1 421 Misdirected Request\r\n"), "{refused}");
+    assert_eq!(idle.read_to_end().await, "");
+    let ended = tokio::time::timeout(PATIENCE, &mut streams.driver).await.expect("it is closed");
+    assert!(ended.expect("no panic").is_ok());
+    assert!(Client::open(at).await.is_err(), "nobody listens");
+    assert_eq!(stays.call("GET", "/home", "").await.status, 200, "others go on");
 }
 
 /// Clients that ask for this path again and again, and what they got.

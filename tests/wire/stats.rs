@@ -102,6 +102,21 @@ async fn requests_come_out_even_at_every_reading_while_replicas_are_killed() {
     assert!(shown < number(totals, "dispatched"), "those of the killed ones count: {pool}");
 }
 
+/// An outer balancer that asks for `/health` has no token.
+#[tokio::test]
+async fn what_clients_are_told_is_open_where_rep_is_protected() {
+    let deployment = Deployment::of_processes();
+    let open = ["--health-path", "/health", "--stats-path", "/stats"];
+    let closed = ["--protect-rep", "--admin-token", "a-token-of-thirty-two-characters"];
+    let balancer = deployment.launch(&[&open[..], &closed].concat()).await;
+    until("somebody serves", async || balancer.call("GET", "/health", "").await.status == 200).await;
+    for (method, path, status) in
+        [("GET", "/stats", 200), ("HEAD", "/health", 200), ("POST", "/health", 405), ("GET", "/rep", 401)]
+    {
+        assert_eq!(balancer.call(method, path, "").await.status, status, "{method} {path}");
+    }
+}
+
 #[tokio::test]
 async fn latencies_are_those_of_the_replica_and_of_the_pool() {
     const DELAY: Duration = Duration::from_millis(80);

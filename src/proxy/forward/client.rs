@@ -249,7 +249,7 @@ impl<S: Downstream> Client<S> {
         match self.deadline.is_over(cx) {
             true if is_empty => Poll::Ready(Err(NoHead::Ended)),
             true => Poll::Ready(Err(NoHead::Broken(io::ErrorKind::TimedOut.into()))),
-            false if is_empty && core.is_stopping() => Poll::Ready(Err(NoHead::Ended)),
+            false if is_empty && core.is_closing(door.listen) => Poll::Ready(Err(NoHead::Ended)),
             false => Poll::Pending,
         }
     }

@@ -80,9 +80,12 @@ pub enum Refusal {
     /// Max-Forwards is no number, or comes twice.
     #[error("Max-Forwards is not a plain number")]
     MaxForwards,
-    /// The path goes by way of another to one that is answered elsewhere.
+    /// The path goes by way of another to one that is answered elsewhere, or is put behind another prefix.
     #[error("the URL's '.' and '..' lead to another path: ask for that one")]
     DotSegments,
+    /// The listener where the connection came in is gone (RFC 9110, section 15.5.20).
+    #[error("nobody listens at this address any more: connect anew")]
+    Misdirected,
     /// A connection that has to begin with a PROXY header does not.
     #[error("the connection does not begin with a PROXY header")]
     Preamble,
@@ -125,6 +128,7 @@ impl Refusal {
             Refusal::Connect => 405,
             Refusal::TargetTooLong => 414,
             Refusal::Expectation => 417,
+            Refusal::Misdirected => 421,
             Refusal::HeadTooLong | Refusal::TooManyFields => 431,
             Refusal::Version => 505,
             _ => 400,

@@ -52,7 +52,7 @@ pub(in crate::proxy) async fn serve(
                 return Poll::Ready(());
             }
             let is_over = deadline.is_over_at(activity.until(&core), cx);
-            match (is_ending, is_over || core.is_stopping()) {
+            match (is_ending, is_over || core.is_closing(listen)) {
                 (false, true) => {
                     is_ending = true;
                     activity.is_patient_for(&core, core.config.body_timeout);

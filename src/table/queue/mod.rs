@@ -7,8 +7,8 @@
 //! free its place: it becomes the claim of the first in line, and is in flight all along. And who comes while somebody is
 //! counted claims nothing, but gets in line.
 //!
-//! So there is a free place while somebody waits only at a replica that is not for them: one that fails, or one that has
-//! failed that very request.
+//! So there is a free place while somebody waits only at a replica that is not for them: one that fails, while there is one
+//! that does not and that they have not had yet, or one that has failed that very request.
 
 mod drain;
 mod line;
@@ -17,7 +17,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{
             AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -92,6 +92,8 @@ pub struct Queue {
 struct Inside {
     settings: Settings,
     line: Line<Entry>,
+    /// Who serves. The replicas have the queue, not the other way round.
+    serving: Vec<Weak<Replica>>,
     /// What became of those who have left the line and do not know it yet.
     fates: HashMap<u64, Fate>,
     drain: Drain,
@@ -128,8 +130,9 @@ pub struct Wait {
 impl Queue {
     /// With nobody in it.
     pub(super) fn new(settings: Settings, most_in_flight: usize) -> Arc<Self> {
+        let (line, serving) = (Line::new(), Vec::new());
         let (fates, drain) = (HashMap::new(), Drain::default());
-        let inside = Inside { settings, line: Line::new(), fates, drain, timeouts: 0, refused: 0 };
+        let inside = Inside { settings, line, serving, fates, drain, timeouts: 0, refused: 0 };
         Arc::new(Queue {
             waiting: CachePadded::default(),
             is_open: AtomicBool::new(true),
@@ -163,9 +166,11 @@ impl Queue {
         self.is_open.load(Relaxed)
     }
 
-    /// Says what a replica may have in flight from now on.
-    pub(super) fn bound(&self, most_in_flight: usize) {
+    /// Says who serves from now on, and what each may have in flight.
+    pub(super) fn follow<'a>(&self, serving: impl Iterator<Item = &'a Arc<Replica>>, most_in_flight: usize) {
         self.most_in_flight.store(most_in_flight, Relaxed);
+        let serving = serving.map(Arc::downgrade).collect();
+        let _before = std::mem::replace(&mut self.inside().serving, serving);
     }
 
     /// Gets in line; `tried` are those who had the request already. Says whether free places are to be looked for after
@@ -214,13 +219,16 @@ impl Queue {
     /// Hands a place at this replica to the first in line: one that is counted already, or one that is free. Whether there
     /// was somebody, and a place for them.
     fn hand(&self, replica: &Arc<Replica>, is_measured: bool, is_counted: bool) -> bool {
+        let was_sound = replica.is_sound();
+        let better = if was_sound { Vec::new() } else { self.sound() };
         let mut inside = self.inside();
-        let Some(first) = inside.line.first(|entry| entry.takes(replica)) else { return false };
+        let Some(first) = inside.line.first(|entry| entry.takes(replica, &better)) else { return false };
         let most = self.most_in_flight.load(Relaxed);
+        let is_fit = |replica: &Replica| replica.is_there() && (!was_sound || replica.is_sound());
         let claim = match is_counted {
-            true => (replica.in_flight() <= most && replica.is_sound())
+            true => (replica.in_flight() <= most && is_fit(replica))
                 .then(|| InFlight::in_place(replica, is_measured)),
-            false => InFlight::after_wait(replica, most, is_measured, Replica::is_sound),
+            false => InFlight::after_wait(replica, most, is_measured, is_fit),
         };
         let Some(claim) = claim else { return false };
         let waker = inside.hand(&first, claim);
@@ -228,7 +236,7 @@ impl Queue {
         true
     }
 
-    /// Hands the free places of these to those in line: where one is sound, only of those who are.
+    /// Hands the free places of these to those in line: to each of one who is sound, where one is that it has not had yet.
     pub(super) fn serve<'a>(
         &self,
         serving: impl Iterator<Item = &'a Arc<Replica>> + Clone,
@@ -237,19 +245,31 @@ impl Queue {
     ) {
         let mut inside = self.inside();
         let mut wakers = Vec::new();
-        let one_is_sound = serving.clone().any(|replica| replica.is_sound());
-        let is_fit = |replica: &Replica| replica.is_there() && (!one_is_sound || replica.is_sound());
         loop {
             let line = &inside.line;
-            let fit = serving.clone().filter(|replica| is_fit(replica) && replica.in_flight() < most);
-            let wanted = fit.filter_map(|replica| Some((replica, line.first(|entry| entry.takes(replica))?)));
-            let Some((replica, first)) = wanted.min_by_key(|(replica, _)| replica.in_flight()) else { break };
+            let sound: Vec<_> = serving.clone().filter(|replica| replica.is_sound()).collect();
+            let free = serving.clone().filter(|replica| replica.is_there() && replica.in_flight() < most);
+            let wanted = free.filter_map(|replica| {
+                let is_sound = replica.is_sound();
+                let better: &[&Arc<Replica>] = if is_sound { &[] } else { &sound };
+                Some((replica, is_sound, line.first(|entry| entry.takes(replica, better))?))
+            });
+            let least = wanted.min_by_key(|(replica, ..)| replica.in_flight());
+            let Some((replica, was_sound, first)) = least else { break };
             // who has become full meanwhile, or has left, is not looked at again
+            let is_fit = |replica: &Replica| replica.is_there() && (!was_sound || replica.is_sound());
             if let Some(claim) = InFlight::after_wait(replica, most, is_measured, is_fit) {
                 wakers.extend(inside.hand(&first, claim));
             }
         }
         self.leave(inside, wakers);
+    }
+
+    /// Who serves and is sound.
+    fn sound(&self) -> Vec<Arc<Replica>> {
+        let mut serving: Vec<_> = self.inside().serving.iter().filter_map(Weak::upgrade).collect();
+        serving.retain(|replica| replica.is_sound());
+        serving
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -302,9 +322,10 @@ impl Inside {
 }
 
 impl Entry {
-    /// Whether it may have a place at this one.
-    fn takes(&self, replica: &Replica) -> bool {
-        !self.tried.contains(&replica.instance)
+    /// Whether it may have a place at this one, to which those are preferred.
+    fn takes(&self, replica: &Replica, better: &[impl AsRef<Replica>]) -> bool {
+        let was_tried = |replica: &Replica| self.tried.contains(&replica.instance);
+        !was_tried(replica) && better.iter().all(|better| was_tried(better.as_ref()))
     }
 }
 

@@ -186,9 +186,13 @@ fn places_and_those_who_wait_always_match() {
             for replica in &replicas {
                 let its = held.iter().filter(|claim| Arc::ptr_eq(claim.replica(), replica)).count();
                 assert!(replica.in_flight() == its && its <= most, "{seed}: {its} of {most}");
-                let has_room = its < most && replica.is_sound();
-                let mut tried = waits.iter().map(|(_, tried)| tried.as_ref());
-                let is_wanted = tried.any(|tried| tried != Some(&replica.instance));
+                let has_room = its < most && replica.is_there();
+                let is_for = |tried: Option<&InstanceId>| {
+                    let is_better = |other: &Replica| other.is_sound() && tried != Some(&other.instance);
+                    let is_left = replica.is_sound() || !serving.iter().any(|other| is_better(other));
+                    tried != Some(&replica.instance) && is_left
+                };
+                let is_wanted = waits.iter().any(|(_, tried)| is_for(tried.as_ref()));
                 assert!(!(has_room && is_wanted), "{seed}: a place is free that is waited for");
             }
         }

@@ -289,6 +289,32 @@ fn who_is_cleared_serves_those_in_line_and_so_does_who_failed_where_all_have() {
     assert!(claimed(&mut second).is_some(), "there is nobody better");
 }
 
+/// Who had a setback at the one that is sound waited for it all the time, beside an ejected one that had nothing to do.
+#[test]
+fn who_has_had_all_that_are_sound_gets_one_that_fails_and_nobody_else_does() {
+    for is_busy in [true, false] {
+        let (one, two) = (replica(1), replica(2));
+        let published = pool(&[&one, &two], 1, SETTINGS);
+        let [sound, ejected] = [claim(&published, &[]).unwrap(), claim(&published, &[]).unwrap()];
+        let ejected_one = ejected.replica().clone();
+        ejected_one.set_ejected(true);
+        let mut busy = Some(ejected).filter(|_| is_busy);
+        let mut other = wait(&published, 2);
+        let tried = [sound.replica().instance.clone()];
+        assert_eq!(claim(&published, &tried).unwrap_err(), Unclaimed::Full);
+        let mut again = published.wait(POOL, &asker(1, 0), &tried, NOW).unwrap();
+        drop(busy.take());
+        let its = claimed(&mut again).unwrap();
+        assert!(Arc::ptr_eq(its.replica(), &ejected_one), "{is_busy}");
+        drop(its);
+        published.serve_waiting(POOL);
+        assert!(claimed(&mut other).is_none(), "{is_busy}: one that is sound is left to it");
+        assert_eq!(ejected_one.in_flight(), 0);
+        drop(sound);
+        assert!(!Arc::ptr_eq(claimed(&mut other).unwrap().replica(), &ejected_one), "{is_busy}");
+    }
+}
+
 #[test]
 fn a_request_that_came_back_goes_first_and_to_somebody_else() {
     let (one, two) = (replica(1), replica(2));
