@@ -1,13 +1,14 @@
 //! The hash ring: which members may serve a request, in order of preference. Pure.
 //!
 //! `spec` says what a ring is made by, `hash` has the pluggable hash functions, `place` seats virtual servers, `quota`
-//! shares the slots out evenly (`full`), and `route` is what a lookup answers.
+//! shares the slots out evenly (`full`), and `route` is what a lookup answers. `rendezvous` does without slots.
 
 #[cfg(test)]
 mod golden;
 mod hash;
 mod place;
 mod quota;
+mod rendezvous;
 mod route;
 mod spec;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub use self::{
     hash::{Hash, HashError, Polynomial},
+    rendezvous::rendezvous_cost,
     route::Route,
     spec::{MOST_SLOTS, Probing, Slack, Spec, SpecError, Virtual, WordError},
 };

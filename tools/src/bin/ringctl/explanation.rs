@@ -1,7 +1,10 @@
 //! Where the requests with a key go, and why. Pure.
 
 use ringkeeper::ring;
-use ringkeeper_tools::client::{By, Pool, Replica};
+use ringkeeper_tools::{
+    client::{By, Pool, Replica},
+    forecast,
+};
 use serde::Serialize;
 
 use super::layout::Layout;
@@ -36,7 +39,7 @@ pub struct Unforeseen {
     pub policy: String,
     /// Whether the key decides, by another rule than the ring.
     pub by_key: bool,
-    /// Nobody: who it will be is decided then.
+    /// Who gets the requests, where the key decides; by load that is decided then.
     pub replica: Option<String>,
     /// Those whom it may be at this moment, in the order of joining.
     pub candidates: Vec<String>,
@@ -94,15 +97,29 @@ impl Unforeseen {
     pub fn of(key: &str, pool: &Pool) -> Self {
         let serving = || pool.replicas.iter().filter(|replica| replica.serves() && !replica.is_leaving());
         let best = serving().map(rank).min();
-        let candidates = serving().filter(|replica| Some(rank(replica)) == best);
+        let candidates: Vec<_> = serving().filter(|replica| Some(rank(replica)) == best).collect();
+        let by_key = pool.shares_by() == By::Key;
+        let replica = by_key.then(|| by_rendezvous(key, &candidates)).flatten();
         Unforeseen {
             key: key.to_owned(),
             policy: pool.policy.clone(),
-            by_key: pool.shares_by() == By::Key,
-            replica: None,
-            candidates: candidates.map(|replica| replica.name.clone()).collect(),
+            by_key,
+            replica: replica.map(|replica| replica.name.clone()),
+            candidates: candidates.iter().map(|replica| replica.name.clone()).collect(),
         }
     }
+}
+
+/// Who of these this key leads to by rendezvous hashing, if their numbers and weights are understood.
+fn by_rendezvous<'a>(key: &str, candidates: &[&'a Replica]) -> Option<&'a Replica> {
+    let id = ring::id_of_key(key.as_bytes());
+    let cost = |replica: &'a Replica| {
+        let member = forecast::member(replica).ok()?;
+        Some((ring::rendezvous_cost(id, &member), member.number, replica))
+    };
+    let costs = candidates.iter().copied().map(cost).collect::<Option<Vec<_>>>()?;
+    let least = costs.into_iter().min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    least.map(|(.., replica)| replica)
 }
 
 /// What is preferred among those that serve: who nothing speaks against, then who fails requests, then who could not be
@@ -181,6 +198,31 @@ pub mod tests {
         pool.replicas.retain(|replica| replica.state != "ready");
         let unforeseen = Unforeseen::of("7", &pool);
         assert!(unforeseen.by_key && unforeseen.candidates == ["Server-2"], "{unforeseen:?}");
+        assert_eq!(unforeseen.replica.as_deref(), Some("Server-2"));
+        pool.replicas.clear();
+        assert_eq!(Unforeseen::of("7", &pool).replica, None);
+    }
+
+    #[test]
+    fn by_rendezvous_each_key_has_its_replica_and_keeps_it_while_others_come_and_go() {
+        let takers = |pool: &Pool| -> Vec<String> {
+            let taker = |id: u32| Unforeseen::of(&id.to_string(), pool).replica.expect("one is named");
+            (0..300).map(taker).collect()
+        };
+        let share = |takers: &[String], name: &str| takers.iter().filter(|taker| *taker == name).count();
+        let mut pool = pool("xxh3", &["ready"; 3]);
+        pool.policy = "rendezvous".into();
+        let all = takers(&pool);
+        assert!((1..=3).all(|number| share(&all, &format!("Server-{number}")) > 60), "{all:?}");
+        pool.replicas[2].state = "down".into();
+        let two = takers(&pool);
+        assert_eq!(share(&two, "Server-3"), 0);
+        assert!(all.iter().zip(&two).all(|(was, is)| was == is || was == "Server-3"));
+        pool.replicas[2].state = "ready".into();
+        pool.replicas[0].weight = Some(8);
+        let heavy = takers(&pool);
+        assert!(share(&heavy, "Server-1") > 200, "{heavy:?}");
+        assert!(all.iter().zip(&heavy).all(|(was, is)| was == is || is == "Server-1"));
     }
 
     #[test]

@@ -18,29 +18,32 @@ pub fn explanation(explanation: &Explanation, options: &Options) -> String {
     }
 }
 
-/// Why there is no telling where a key goes, and where it may.
+/// Where a key goes that does not go by the ring; or why there is no telling, and where it may.
 pub fn unforeseen(unforeseen: &Unforeseen, options: &Options) -> String {
     match options.format() {
         Format::Json => return one_line(unforeseen),
-        Format::Text if options.quiet => return unforeseen.candidates.join("\n"),
+        Format::Text if options.quiet => {
+            return unforeseen.replica.clone().unwrap_or_else(|| unforeseen.candidates.join("\n"));
+        }
         Format::Text => {}
     }
-    let Unforeseen { key, policy, by_key, candidates, .. } = unforeseen;
+    let Unforeseen { key, policy, by_key, replica, candidates } = unforeseen;
     let (why, which) = match by_key {
         true => ("by the key, and not by the ring", "always the same of these"),
         false => ("by load: the key does not matter", "any of these"),
     };
-    let which = match candidates.is_empty() {
-        true => styled(super::BAD, "nobody: no replica is ready"),
-        false => styled(GOOD, which),
+    let which = match replica {
+        _ if candidates.is_empty() => styled(super::BAD, "nobody: no replica is ready"),
+        Some(name) => styled(GOOD, name),
+        None => styled(GOOD, which),
     };
     let head = [
         format!("key      {key}"),
         format!("policy   {policy}  {}", styled(FAINT, why)),
         format!("goes to  {which}"),
     ];
-    let blank = (!candidates.is_empty()).then(String::new);
-    let rows = candidates.iter().map(|name| format!("  {name}"));
+    let rows = candidates.iter().filter(|_| replica.is_none()).map(|name| format!("  {name}"));
+    let blank = rows.clone().next().map(|_| String::new());
     head.into_iter().chain(blank).chain(rows).collect::<Vec<_>>().join("\n")
 }
 
@@ -115,6 +118,12 @@ mod tests {
             text(&pool),
             "key      user-77\npolicy   least-requests  by load: the key does not matter\n\
              goes to  any of these\n\n  Server-1\n  Server-2"
+        );
+        pool.policy = "rendezvous".into();
+        pool.replicas[1].state = "down".into();
+        assert_eq!(
+            text(&pool),
+            "key      user-77\npolicy   rendezvous  by the key, and not by the ring\ngoes to  Server-1"
         );
         pool.replicas.clear();
         assert!(text(&pool).ends_with("goes to  nobody: no replica is ready"));
