@@ -72,7 +72,7 @@ impl Keeper {
     /// is `is_vital`, the balancer ends if its fleet cannot begin.
     pub(super) async fn begin(&mut self, config: &Pool, is_vital: bool) -> anyhow::Result<()> {
         let store = self.store.of_pool(&config.name)?;
-        let (opened, desired) = open(config, &store, &mut self.docker).await?;
+        let (opened, desired) = open(config, &store, &self.docker).await?;
         let pool = Arc::new(proxy::Pool::new(self.next, &config.name, config.proxy.clone(), self.cores));
         let kept = self.keep(config, pool, store, opened, desired).await?;
         self.insert(Kept { is_vital, ..kept });
@@ -98,7 +98,10 @@ impl Keeper {
         let kind = opened.kind();
         let probe = config.probe(kind)?.probe();
         if kind == Kind::Docker {
-            docker::check_image(&config.docker).await?;
+            match docker::check_image(&config.docker).await {
+                Err(error) if is_outage(&error) => {} // whoever is to run it is told
+                checked => checked?,
+            }
         }
         let (name, replicas, state) = (config.name.clone(), desired.wants().len(), store.directory());
         tracing::info!(pool = %name, engine = %kind, replicas, state = %state.display(), "keeping");
@@ -121,6 +124,14 @@ impl Keeper {
         let (nudge, id) = (pool.nudge.clone(), pool.id);
         self.fleets.spawn(async move { Ended { name, pool: id, result: fleet.run(nudge).await } });
         Ok(Kept { care: Care::Fleet { opened, engine }, handle, pool, is_vital: false, is_leaving: false })
+    }
+}
+
+/// Whether there was only nobody to ask about an image.
+fn is_outage(error: &docker::CheckError) -> bool {
+    match error {
+        docker::CheckError::Connect(error) => error.may_come,
+        docker::CheckError::Engine(error) => error.is_outage(),
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     config::{Common, Config, Section},
-    engine::{Engine, docker},
+    engine::Engine,
     fleet::{FleetError, Handle, Handles, Journal, PoolCall, PoolError, Pools, Sheet, Store},
     proxy::{self, Listener, Route, Routing},
     table::{PoolId, Published},
@@ -26,7 +26,7 @@ mod routes;
 mod tests;
 
 use memory::Memory;
-use open::Opened;
+use open::{Opened, Shared};
 
 /// Calls that are not taken yet.
 const WAITING: usize = 64;
@@ -40,7 +40,7 @@ pub struct Keeper {
     control_paths: Option<Box<str>>,
     store: Store,
     memory: Memory,
-    docker: Option<docker::Client>,
+    docker: Shared,
     listeners: Vec<Arc<Listener>>,
     routes: Vec<Route>,
     /// Told when replicas ask for other routes.
@@ -134,7 +134,7 @@ impl Keeper {
             control_paths,
             store,
             memory,
-            docker: None,
+            docker: Shared::default(),
             listeners: vec![main],
             routes: Vec::new(),
             rerouted: Arc::default(),
