@@ -12,9 +12,11 @@ pub mod docker;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod fixed;
+mod late;
 pub mod process;
 mod variable;
 
+pub use late::{LateEngine, Make};
 pub use variable::Variable;
 
 /// The deadline of a question to an engine: a list, a rename.

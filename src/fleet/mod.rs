@@ -193,6 +193,14 @@ pub enum CallError {
 }
 
 impl Handle {
+    /// That of a pool without a fleet: this is shown of it, and no call is taken.
+    pub fn of_nobody(view: View, journal: watch::Receiver<Journal>) -> Self {
+        let (calls, _nobody_takes_any) = mpsc::channel(1);
+        let (_, view) = watch::channel(Arc::new(view));
+        let (_, routes) = watch::channel(Vec::new());
+        Handle { calls, view, journal, routes }
+    }
+
     /// The pool as it is now.
     pub fn view(&self) -> Arc<View> {
         self.view.borrow().clone()

@@ -1,18 +1,18 @@
 //! How pools begin.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
-    Keeper, Kept,
+    Care, Ended, Keeper, Kept,
     open::{Opened, open},
 };
 use crate::{
     config::{Config, Pool, Section},
     engine::{Kind, docker},
-    fleet::{self, DEFAULT, Desired, Fleet, Sheet, Store},
+    fleet::{self, DEFAULT, Desired, Fleet, Handle, Others, Sheet, Store, View},
     policy::Policy,
     proxy,
     ring::Ring,
@@ -20,49 +20,70 @@ use crate::{
 };
 
 impl Keeper {
-    /// Begins all pools that there are to be, and has those end that the file had and has no more.
-    pub(super) async fn begin_all(
-        &mut self,
-        config: &Config,
-        gone: BTreeMap<String, Sheet>,
-    ) -> anyhow::Result<()> {
-        self.begin(&config.default).await?;
+    /// Begins all pools that there are to be, and has those end that are leaving.
+    pub(super) async fn begin_all(&mut self, config: &Config) -> anyhow::Result<()> {
+        self.begin(&config.default, true).await?;
         for (name, remembered) in self.memory.pools.clone() {
             let Some(given) = remembered.given else { continue };
             let in_file = config.sections.pools.iter().find(|section| *section.name == *name);
-            let in_file = in_file.filter(|section| section.sheet() == given).cloned();
-            let section = in_file.unwrap_or_else(|| of_call(&name, &given));
+            let Some(section) = in_file.filter(|section| section.sheet() == given) else {
+                self.begin_of_call(&name, &given).await;
+                continue;
+            };
             let pool = section.pool(&self.common).map_err(|problems| anyhow!(problems.join("\n       ")))?;
-            self.begin(&pool).await.with_context(|| format!("pool '{name}'"))?;
+            self.begin(&pool, true).await.with_context(|| format!("pool '{name}'"))?;
         }
-        for (name, given) in gone {
-            let pool = of_call(&name, &given).pool(&self.common);
-            match pool.map_err(|problems| anyhow!(problems.join("; "))) {
-                Ok(pool) if self.store.of_pool(&name)?.load()?.is_some() => {
-                    self.begin(&pool).await.with_context(|| format!("pool '{name}', which is to end"))?;
-                    self.remove(&name, None);
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(pool = name, %error, "a pool that is not configured any more cannot be ended")
-                }
-            }
+        let leaving: Vec<String> = self.memory.leaving.keys().cloned().collect();
+        for name in leaving {
+            self.remove(&name, None).await;
         }
-        let routes = self.memory.routes().to_vec();
-        self.take_routes(routes)?; // nobody has to follow yet
+        self.resume_routes(&config.sections.routes)?;
         Ok(())
     }
 
-    /// Begins a pool. Requests go to it when the routing has it.
-    pub(super) async fn begin(&mut self, config: &Pool) -> anyhow::Result<()> {
+    /// Begins a pool whose settings are a call's. Where it cannot, it is there all the same, and nobody serves its requests.
+    async fn begin_of_call(&mut self, name: &str, given: &Sheet) {
+        let (config, why) = match of_call(name, given).pool(&self.common) {
+            Ok(config) => {
+                let begun = self.begin(&config, false).await;
+                let Err(error) = begun else { return };
+                (Ok(config), format!("{error:#}"))
+            }
+            Err(problems) => (of_call(name, &Sheet::new()).pool(&self.common), problems.join("; ")),
+        };
+        tracing::error!(pool = name, "the pool cannot begin, so nobody serves its requests: {why}");
+        let Ok(config) = config else { return };
+        let pool = Arc::new(proxy::Pool::new(self.next, name, config.proxy.clone(), self.cores));
+        let view = View {
+            pool: name.into(),
+            epoch: self.published.epoch(),
+            ring: config.fleet.ring.clone(),
+            policy: Policy::new(&config.policy).kind(),
+            queue: None,
+            problem: Some(why),
+            rows: Vec::new(),
+            others: Others::default(),
+        };
+        let handle = Handle::of_nobody(view, self.silence.subscribe());
+        self.insert(Kept { care: Care::Nobody, handle, pool, is_vital: false, is_leaving: false });
+    }
+
+    /// Begins a pool, in place of one of this name that has no fleet. Requests go to it when the routing has it. Where it
+    /// is `is_vital`, the balancer ends if its fleet cannot begin.
+    pub(super) async fn begin(&mut self, config: &Pool, is_vital: bool) -> anyhow::Result<()> {
         let store = self.store.of_pool(&config.name)?;
-        let (opened, desired) = open(config, &store, &mut self.docker).await?;
-        let id = self.next;
-        let pool = Arc::new(proxy::Pool::new(id, &config.name, config.proxy.clone(), self.cores));
+        let (opened, desired) = open(config, &store, &self.docker).await?;
+        let pool = Arc::new(proxy::Pool::new(self.next, &config.name, config.proxy.clone(), self.cores));
         let kept = self.keep(config, pool, store, opened, desired).await?;
-        self.next = PoolId(id.0 + 1);
-        self.kept.insert(config.name.clone(), kept);
+        self.insert(Kept { is_vital, ..kept });
         Ok(())
+    }
+
+    fn insert(&mut self, kept: Kept) {
+        self.next = PoolId(kept.pool.id.0 + 1);
+        if let Some(before) = self.kept.insert(kept.pool.name.clone(), kept) {
+            self.published.remove(before.pool.id);
+        }
     }
 
     /// Has a fleet keep a pool.
@@ -77,7 +98,10 @@ impl Keeper {
         let kind = opened.kind();
         let probe = config.probe(kind)?.probe();
         if kind == Kind::Docker {
-            docker::check_image(&config.docker).await?;
+            match docker::check_image(&config.docker).await {
+                Err(error) if is_outage(&error) => {} // whoever is to run it is told
+                checked => checked?,
+            }
         }
         let (name, replicas, state) = (config.name.clone(), desired.wants().len(), store.directory());
         tracing::info!(pool = %name, engine = %kind, replicas, state = %state.display(), "keeping");
@@ -97,9 +121,17 @@ impl Keeper {
             rng: StdRng::from_rng(&mut rand::rng()),
         };
         let (fleet, handle) = Fleet::new(config.fleet.clone(), parts);
-        let nudge = pool.nudge.clone();
-        self.fleets.spawn(async move { (name, fleet.run(nudge).await) });
-        Ok(Kept { opened, engine, handle, pool, is_vital: true, is_leaving: false })
+        let (nudge, id) = (pool.nudge.clone(), pool.id);
+        self.fleets.spawn(async move { Ended { name, pool: id, result: fleet.run(nudge).await } });
+        Ok(Kept { care: Care::Fleet { opened, engine }, handle, pool, is_vital: false, is_leaving: false })
+    }
+}
+
+/// Whether there was only nobody to ask about an image.
+fn is_outage(error: &docker::CheckError) -> bool {
+    match error {
+        docker::CheckError::Connect(error) => error.may_come,
+        docker::CheckError::Engine(error) => error.is_outage(),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context;
-use futures_util::future::join_all;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     task::JoinSet,
@@ -11,19 +10,23 @@ use tokio::{
 
 use crate::{
     config::{Common, Config, Section},
-    engine::{Engine, docker},
-    fleet::{CallError, FleetError, Handle, Handles, PoolCall, PoolError, Pools, Sheet, Store},
+    engine::Engine,
+    fleet::{FleetError, Handle, Handles, Journal, PoolCall, PoolError, Pools, Sheet, Store},
     proxy::{self, Listener, Route, Routing},
     table::{PoolId, Published},
 };
 
 mod begin;
 mod change;
+mod end;
 mod memory;
 mod open;
+mod routes;
+#[cfg(test)]
+mod tests;
 
 use memory::Memory;
-use open::Opened;
+use open::{Opened, Shared};
 
 /// Calls that are not taken yet.
 const WAITING: usize = 64;
@@ -37,13 +40,13 @@ pub struct Keeper {
     control_paths: Option<Box<str>>,
     store: Store,
     memory: Memory,
-    docker: Option<docker::Client>,
+    docker: Shared,
     listeners: Vec<Arc<Listener>>,
     routes: Vec<Route>,
     /// Told when replicas ask for other routes.
     rerouted: Arc<Notify>,
     kept: BTreeMap<Box<str>, Kept>,
-    fleets: JoinSet<(Box<str>, Result<(), FleetError>)>,
+    fleets: JoinSet<Ended>,
     removals: JoinSet<Removed>,
     next: PoolId,
     published: Arc<Published>,
@@ -51,19 +54,37 @@ pub struct Keeper {
     routing: watch::Sender<Arc<Routing>>,
     handles: watch::Sender<Arc<Handles>>,
     told: watch::Sender<Arc<[Sheet]>>,
+    /// What is told of pools without a fleet.
+    silence: watch::Sender<Journal>,
     calls: mpsc::Receiver<PoolCall>,
 }
 
 /// A pool.
 struct Kept {
-    opened: Opened,
-    engine: Arc<dyn Engine>,
+    care: Care,
     handle: Handle,
     pool: Arc<proxy::Pool>,
-    /// Whether it was there from the start: then the balancer ends where its fleet cannot begin.
+    /// Whether it is just as the file has it: then the balancer ends where its fleet cannot begin.
     is_vital: bool,
     /// Whether it is being removed: no request goes to it any more.
     is_leaving: bool,
+}
+
+/// Who looks after a pool's replicas. Where that is nobody, its requests get 503.
+enum Care {
+    /// A fleet.
+    Fleet { opened: Opened, engine: Arc<dyn Engine> },
+    /// Nobody, as it could not begin or go on. Something of the pool may be there.
+    Nobody,
+    /// Nobody, as nothing of the pool is there, or all of it is another balancer's.
+    NoNeed,
+}
+
+/// How a fleet ended.
+struct Ended {
+    name: Box<str>,
+    pool: PoolId,
+    result: Result<(), FleetError>,
 }
 
 /// A pool that is gone, or why not.
@@ -95,7 +116,7 @@ impl Keeper {
         let sheets = |sections: &[Section]| sections.iter().map(Section::sheet).collect::<Vec<_>>();
         let names = config.sections.pools.iter().map(|section| section.name.to_string());
         let configured = names.zip(sheets(&config.sections.pools)).collect();
-        let gone = memory.follow(&configured, &sheets(&config.sections.routes));
+        memory.follow(&configured, &sheets(&config.sections.routes));
         memory.save(store.directory()).context("cannot store which pools there are")?;
 
         let published = Arc::new(Published::new(cores));
@@ -113,7 +134,7 @@ impl Keeper {
             control_paths,
             store,
             memory,
-            docker: None,
+            docker: Shared::default(),
             listeners: vec![main],
             routes: Vec::new(),
             rerouted: Arc::default(),
@@ -126,28 +147,28 @@ impl Keeper {
             routing,
             handles,
             told,
+            silence: watch::Sender::new(Journal::default()),
             calls,
         };
-        keeper.begin_all(config, gone).await?;
+        keeper.begin_all(config).await?;
         Ok((keeper, Doors { published, epoch, routing: followed, pools: Pools::new(seen, routes, door) }))
     }
 
-    /// Keeps them until everything is taken down, or a fleet that was there from the start ends with an error.
+    /// Keeps them until everything is taken down, or the fleet of one that the file has ends with an error.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let rerouted = self.rerouted.clone();
         loop {
             tokio::select! {
-                Some(ended) = self.fleets.join_next() => {
-                    let (name, ended) = ended.context("a fleet's task failed")?;
-                    self.ended(&name, ended)?;
-                }
+                Some(ended) = self.fleets.join_next() => self.ended(ended.context("a fleet's task failed")?)?,
                 () = rerouted.notified() => {
                     self.reroute();
                 }
-                Some(removed) = self.removals.join_next() => self.removed(removed.context("a pool's end failed")?),
+                Some(removed) = self.removals.join_next() => {
+                    self.removed(removed.context("a pool's end failed")?).await?;
+                }
                 Some(call) = self.calls.recv() => match call {
                     PoolCall::Put(name, sheet, reply) => _ = reply.send(self.put(&name, sheet).await),
-                    PoolCall::Remove(name, reply) => self.remove(&name, Some(reply)),
+                    PoolCall::Remove(name, reply) => self.remove(&name, Some(reply)).await,
                     PoolCall::Route(sheets, reply) => _ = reply.send(self.route(sheets).await),
                     PoolCall::Down(reply) => {
                         let _caller_left = reply.send(self.down().await);
@@ -157,19 +178,10 @@ impl Keeper {
             }
         }
     }
+}
 
-    /// Removes every replica of every pool, and what the engines made beside them.
-    pub async fn down(&mut self) -> Result<(), PoolError> {
-        let downs = self.kept.values().map(|kept| kept.handle.down());
-        let failed: Vec<_> = join_all(downs).await.into_iter().filter_map(Result::err).collect();
-        let engines: Vec<_> = self.kept.values().map(|kept| kept.engine.clone()).collect();
-        let cleared = join_all(engines.iter().map(|engine| engine.clear())).await;
-        let left = cleared.into_iter().filter_map(Result::err).map(|error| error.to_string());
-        let forgotten = Memory::clear(self.store.directory()).err().map(|error| error.to_string());
-        match (failed.into_iter().next(), left.chain(forgotten).next()) {
-            (Some(error), _) => Err(error.into()),
-            (None, Some(left)) => Err(CallError::Left(left).into()),
-            (None, None) => Ok(()),
-        }
+impl Kept {
+    fn has_fleet(&self) -> bool {
+        matches!(self.care, Care::Fleet { .. })
     }
 }

@@ -1,14 +1,20 @@
 //! Opening a pool's engine, and the set that it keeps: those of an earlier start, or new ones.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::bail;
+use futures_util::future::FutureExt;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::sync::OnceCell;
 
 use crate::{
     config::Pool,
     engine::{
-        Engine, Kind,
+        Engine, EngineError, Kind, LateEngine,
         dns::Resolver,
         docker::{self, DockerEngine, LabelsEngine},
         fixed::FixedEngine,
@@ -18,24 +24,21 @@ use crate::{
     name::Owner,
 };
 
-/// Between two attempts to reach an engine that is late.
-const ENGINE_RETRY: Duration = Duration::from_secs(1);
+/// The client that all pools share, once the engine has answered.
+pub(super) type Shared = Arc<OnceCell<docker::Client>>;
 
 /// An engine that is open, whatever the settings of the pool.
 pub(super) enum Opened {
-    Docker(docker::Client),
-    Labels(Arc<LabelsEngine>),
+    Docker(Shared),
+    /// With the one that hears of the containers, once there is one.
+    Labels(Shared, Arc<OnceLock<LabelsEngine>>),
     Process(Arc<ProcessEngine>),
     /// With the name server that it asks, where it is not the system's.
     Fixed(Arc<FixedEngine>, Option<SocketAddr>),
 }
 
 /// The engine of this pool and the set to keep.
-pub(super) async fn open(
-    pool: &Pool,
-    store: &Store,
-    docker: &mut Option<docker::Client>,
-) -> anyhow::Result<(Opened, Desired)> {
+pub(super) async fn open(pool: &Pool, store: &Store, docker: &Shared) -> anyhow::Result<(Opened, Desired)> {
     let stored = store.load()?;
     let mut rng = StdRng::from_rng(&mut rand::rng());
     let kind = pool.engine.or(stored.as_ref().map(|stored| stored.engine));
@@ -80,36 +83,24 @@ fn other_engine(stored: &Stored, asked: Kind, state_dir: &Path) -> String {
     )
 }
 
-/// The engine of this kind; where none is chosen yet, Docker if it answers. One that had replicas before is waited for.
+/// The engine of this kind; where none is chosen yet, Docker if it answers. One that had replicas before may be late.
 async fn open_engine(
     pool: &Pool,
     kind: Option<Kind>,
     had_replicas: bool,
-    docker: &mut Option<docker::Client>,
+    docker: &Shared,
 ) -> anyhow::Result<Opened> {
     let of_process = || Opened::Process(Arc::new(ProcessEngine::new(pool.process.clone())));
     match kind {
-        Some(kind @ (Kind::Docker | Kind::Labels)) => loop {
-            match connect(docker).await {
-                Ok(client) if kind == Kind::Labels => {
-                    let engine = LabelsEngine::new(client.docker(), pool.labels());
-                    break Ok(Opened::Labels(Arc::new(engine)));
-                }
-                Ok(client) => break Ok(Opened::Docker(client)),
-                Err(error) if had_replicas && error.may_come => {
-                    tracing::warn!("waiting for the engine: {error}")
-                }
-                Err(error) => break Err(error.into()),
-            }
-            tokio::time::sleep(ENGINE_RETRY).await;
-        },
+        Some(Kind::Docker) => Ok(Opened::Docker(reach(docker, had_replicas).await?)),
+        Some(Kind::Labels) => Ok(Opened::Labels(reach(docker, had_replicas).await?, Arc::default())),
         Some(Kind::Process) => Ok(of_process()),
         Some(Kind::Fixed) => {
             let engine = FixedEngine::new(pool.fleet.pool.clone(), Resolver::new(pool.resolver));
             Ok(Opened::Fixed(Arc::new(engine), pool.resolver))
         }
-        None => match connect(docker).await {
-            Ok(client) => Ok(Opened::Docker(client)),
+        None => match reach(docker, false).await {
+            Ok(shared) => Ok(Opened::Docker(shared)),
             Err(error) => {
                 tracing::warn!("{error}");
                 tracing::warn!("no Docker engine answers: replicas are child processes of the balancer");
@@ -119,14 +110,39 @@ async fn open_engine(
     }
 }
 
-/// The client that all pools share.
-async fn connect(docker: &mut Option<docker::Client>) -> Result<docker::Client, docker::ConnectError> {
-    if let Some(client) = docker {
-        return Ok(client.clone());
+/// The way to the engine, which answers unless it may be late.
+async fn reach(shared: &Shared, may_be_late: bool) -> Result<Shared, docker::ConnectError> {
+    match connect(shared).await {
+        Err(error) if may_be_late && error.may_come => {
+            tracing::warn!("going on without the engine, which is late: {error}");
+        }
+        Err(error) => return Err(error),
+        Ok(_) => {}
     }
-    let client = docker::Client::from(docker::connect().await?);
-    *docker = Some(client.clone());
-    Ok(client)
+    Ok(shared.clone())
+}
+
+async fn connect(shared: &Shared) -> Result<docker::Client, docker::ConnectError> {
+    let connecting = || async { docker::connect().await.map(docker::Client::from) };
+    shared.get_or_try_init(connecting).await.cloned()
+}
+
+/// The engine that `make` makes of the client, at once or when there is one.
+fn of_client<M>(kind: Kind, shared: &Shared, make: M) -> Arc<dyn Engine>
+where
+    M: Fn(docker::Client) -> Arc<dyn Engine> + Clone + Send + Sync + 'static,
+{
+    if let Some(client) = shared.get() {
+        return make(client.clone());
+    }
+    let shared = shared.clone();
+    let late = move || {
+        let (shared, make) = (shared.clone(), make.clone());
+        let unreachable =
+            move |error: docker::ConnectError| EngineError::Unreachable { kind, why: error.to_string() };
+        async move { connect(&shared).await.map(make).map_err(unreachable) }.boxed()
+    };
+    Arc::new(LateEngine::new(kind, Box::new(late)))
 }
 
 impl Opened {
@@ -134,7 +150,7 @@ impl Opened {
     pub(super) fn kind(&self) -> Kind {
         match self {
             Opened::Docker(_) => Kind::Docker,
-            Opened::Labels(_) => Kind::Labels,
+            Opened::Labels(..) => Kind::Labels,
             Opened::Process(_) => Kind::Process,
             Opened::Fixed(..) => Kind::Fixed,
         }
@@ -157,8 +173,19 @@ impl Opened {
     /// The engine as these settings have it; what runs already goes on.
     pub(super) fn engine(&self, pool: &Pool) -> Arc<dyn Engine> {
         match self {
-            Opened::Docker(client) => Arc::new(DockerEngine::new(client.clone(), pool.docker.clone())),
-            Opened::Labels(engine) => Arc::new(engine.configured(pool.labels())),
+            Opened::Docker(shared) => {
+                let config = pool.docker.clone();
+                of_client(self.kind(), shared, move |client| -> Arc<dyn Engine> {
+                    Arc::new(DockerEngine::new(client, config.clone()))
+                })
+            }
+            Opened::Labels(shared, first) => {
+                let (config, first) = (pool.labels(), first.clone());
+                of_client(self.kind(), shared, move |client| -> Arc<dyn Engine> {
+                    let first = first.get_or_init(|| LabelsEngine::new(client.docker(), config.clone()));
+                    Arc::new(first.configured(config.clone()))
+                })
+            }
             Opened::Process(engine) => Arc::new(engine.configured(pool.process.clone())),
             Opened::Fixed(engine, _) => engine.clone(),
         }

@@ -14,6 +14,7 @@ mod h2;
 mod hostile;
 mod keys;
 mod kills;
+mod late;
 mod life;
 mod openapi;
 mod operate;
