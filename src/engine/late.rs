@@ -91,7 +91,8 @@ mod tests {
         let seen = is_there.clone();
         let make: Make = Box::new(move || {
             let made: Result<Arc<dyn Engine>, EngineError> = if seen.load(SeqCst) {
-                let config = Config { command: Vec::new(), env: Vec::new(), stop_timeout: Duration::ZERO };
+                let config =
+                    Config { command: vec!["sh".to_owned()], env: Vec::new(), stop_timeout: Duration::ZERO };
                 Ok(Arc::new(ProcessEngine::new(config)))
             } else {
                 Err(EngineError::Unreachable { kind: Kind::Process, why: "it is late".to_owned() })
