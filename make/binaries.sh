@@ -10,18 +10,15 @@ command -v cc >/dev/null || fail "there is no C compiler, which Rust links with:
 cargo_settings
 
 case ${1:-} in
-    tools) packages='-p ringkeeper-tools' unit='' names='ringctl ringtest' ;;
-    examples) packages='-p ringkeeper-example' unit='' names='ringkeeper-example' ;;
-    *)
-        packages='-p ringkeeper -p ringkeeper-server' names='ringkeeper ringkeeper-server'
-        unit='--config profile.release.package.ringkeeper.codegen-units=1' # a sixth smaller, and built for longer
-        ;;
+    tools) packages='-p ringkeeper-tools' names='ringctl ringtest' profile=release ;;
+    examples) packages='-p ringkeeper-example' names='ringkeeper-example' profile=release ;;
+    *) packages='-p ringkeeper -p ringkeeper-server' names='ringkeeper ringkeeper-server' profile=dist ;;
 esac
 # shellcheck disable=SC2086 # flags are words
-cargo build $cargo_flags $packages $unit --bins
+cargo build --profile $profile ${cargo_flags#--release} $packages --bins
 mkdir -p dist/state # stays empty: the images take it for the state directory
 for name in $names; do
-    built=$target_dir/$triple/release/$name
+    built=$target_dir/$triple/$profile/$name
     strip -o "dist/$name.new" "$built" 2>/dev/null || cp "$built" "dist/$name.new"
     if cmp -s "dist/$name.new" "dist/$name"; then rm "dist/$name.new"; else mv "dist/$name.new" "dist/$name"; fi
 done

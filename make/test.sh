@@ -15,21 +15,24 @@ done
 cargo_settings
 
 cargo fmt --all --check
-make/binaries.sh
+# The binaries beside the tests: much of either is done by one processor.
+log=$(mktemp)
+make/binaries.sh >"$log" 2>&1 &
+beside=$!
+trap 'kill $beside 2>/dev/null || true; rm -f "$log"' EXIT
+trap 'exit 130' INT TERM HUP
 # shellcheck disable=SC2086 # flags are words
 cargo test $cargo_flags --workspace --no-run
+wait $beside || { cat "$log" >&2; exit 1; }
 for tool in ringctl ringtest; do # built for their own tests just now
     cp "$target_dir/$triple/release/$tool" dist/
 done
 
 # The lints beside the tests, which leave the processors to others most of the time; where they are built, cargo is alone.
-lints=$(mktemp)
 # shellcheck disable=SC2086
 nice -n 19 cargo clippy ${cargo_flags% --target-dir *} --target-dir "$target_dir/lints" --workspace --all-targets \
-    -- -D warnings >"$lints" 2>&1 &
-linting=$!
-trap 'kill $linting 2>/dev/null || true; rm -f "$lints"' EXIT
-trap 'exit 130' INT TERM HUP
+    -- -D warnings >"$log" 2>&1 &
+beside=$!
 
 # More than a plain `cargo test` runs of the simulation.
 export RINGKEEPER_SCHEDULES=10000
@@ -43,7 +46,7 @@ if docker_answers; then
     # A tag and a label of this run alone: what runs beside it keeps its images when these go.
     tag=test-$$
     images="ringkeeper:$tag ringkeeper-server:$tag ringkeeper-origin:$tag"
-    trap 'docker rmi -f $images >/dev/null 2>&1 || true; kill $linting 2>/dev/null || true; rm -f "$lints"' EXIT
+    trap 'docker rmi -f $images >/dev/null 2>&1 || true; kill $beside 2>/dev/null || true; rm -f "$log"' EXIT
     make/images.sh "$tag" --label "ringkeeper.test=$tag"
     if [ -z "$(not_for_engine)" ]; then
         origin=ringkeeper-origin:$tag
@@ -53,17 +56,17 @@ if docker_answers; then
 fi
 
 status=0
-log=$(mktemp)
+results=$(mktemp)
 # shellcheck disable=SC2086
-{ cargo test $cargo_flags --workspace && echo 'every suite ran'; } 2>&1 | tee "$log"
-grep -q '^every suite ran$' "$log" || status=1
+{ cargo test $cargo_flags --workspace && echo 'every suite ran'; } 2>&1 | tee "$results"
+grep -q '^every suite ran$' "$results" || status=1
 tests/make.sh ${docker:+"$tag"} || status=$?
 if [ -n "$origin" ]; then
     dist/ringtest chaos --short --no-files --engine docker --image "$origin" || status=1
 else
     dist/ringtest chaos --short --no-files --engine process || status=1
 fi
-wait "$linting" || { cat "$lints" >&2; status=1; }
+wait $beside || { cat "$log" >&2; status=1; }
 
 if [ -z "$docker" ]; then
     say ""
@@ -76,6 +79,6 @@ fi
 for program in curl h2load; do
     command -v "$program" >/dev/null || say "*** HTTP/2 WAS NOT TESTED WITH $program, which is not on this machine. ***"
 done
-awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$log"
-rm -f "$log"
+awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$results"
+rm -f "$results"
 exit $status
