@@ -12,7 +12,7 @@ use crate::{
     compose::Project,
     say,
     support::{
-        Balancer, Deployment, Load,
+        Balancer, Client, Deployment, Load,
         balancer::Row,
         docker::{containers, docker, image},
         stderr, until, within,
@@ -113,16 +113,23 @@ async fn told_to_end(bound: Duration) -> Vec<Duration> {
         let begun = SystemTime::now();
         let mut command =
             Command::new("docker").args([end, name]).stdout(Stdio::null()).spawn().expect("it runs");
-        let gone = within(Duration::from_secs(10), "it is out", async || {
-            row(&balancer, name).await.is_none().then(SystemTime::now)
-        })
-        .await;
+        until("it is out", async || row(&balancer, name).await.is_none()).await;
         command.wait().expect("a child");
+        let gone = left_at(&balancer, name).await;
         took.push(gone.duration_since(told_at(name, begun)).unwrap_or_default());
     }
     say(&format!("out of the table after the event of kill, stop, kill: {took:?}"));
     assert!(took.iter().all(|took| *took < bound), "{took:?}");
     took
+}
+
+/// When this one left the table.
+async fn left_at(balancer: &Balancer, name: &str) -> SystemTime {
+    let mut admin = Client::connect(balancer.admin).await;
+    let events = admin.call("GET", "/v1/pools/default/events", "").await.json();
+    let mut events = events["events"].as_array().expect("events").iter();
+    let left = events.find(|event| event["name"] == name && event["kind"] == "removed").expect("it left");
+    humantime::parse_rfc3339(left["at"].as_str().expect("a text")).expect("a time")
 }
 
 /// When the engine told of the first signal to this container since then.
