@@ -15,7 +15,7 @@ case ${1:-} in
     *) packages='-p ringkeeper -p ringkeeper-server' names='ringkeeper ringkeeper-server' profile=dist ;;
 esac
 # shellcheck disable=SC2086 # flags are words
-cargo build --profile $profile ${cargo_flags#--release} $packages --bins
+cargo build --profile $profile $cargo_flags $packages --bins
 mkdir -p dist/state # stays empty: the images take it for the state directory
 for name in $names; do
     built=$target_dir/$triple/$profile/$name

@@ -47,5 +47,5 @@ cargo_settings() {
         *+crt-static*) ;; # a caller's; said twice they would be other flags, and everything compiled again
         *) [ -n "$(not_static)" ] || export RUSTFLAGS="-C target-feature=+crt-static ${RUSTFLAGS:-}" ;;
     esac
-    cargo_flags="--release --locked --target $triple --target-dir $target_dir"
+    cargo_flags="--locked --target $triple --target-dir $target_dir"
 }

@@ -25,7 +25,7 @@ trap 'exit 130' INT TERM HUP
 cargo test $cargo_flags --workspace --no-run
 wait $beside || { cat "$log" >&2; exit 1; }
 for tool in ringctl ringtest; do # built for their own tests just now
-    cp "$target_dir/$triple/release/$tool" dist/
+    cp "$target_dir/$triple/debug/$tool" dist/
 done
 
 # The lints beside the tests, which leave the processors to others most of the time; where they are built, cargo is alone.

@@ -87,8 +87,11 @@ impl Harness for Processes {
     }
 
     fn freeze<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, ()> {
+        let stat = format!("/proc/{}/stat", pid(instance).as_raw_nonzero());
         signal(instance, Signal::STOP);
-        ready(()).boxed()
+        let has_stopped =
+            move || std::fs::read_to_string(&stat).unwrap().rsplit(')').next().unwrap().starts_with(" T");
+        async move { until("it has stopped", async || has_stopped()).await }.boxed()
     }
 
     fn answers(&self, address: SocketAddr) -> BoxFuture<'_, bool> {
