@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use contract::{Harness, contract, find, one, until};
 use futures_util::future::{BoxFuture, FutureExt, ready};
@@ -89,9 +94,14 @@ impl Harness for Processes {
     fn freeze<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, ()> {
         let stat = format!("/proc/{}/stat", pid(instance).as_raw_nonzero());
         signal(instance, Signal::STOP);
-        let has_stopped =
-            move || std::fs::read_to_string(&stat).unwrap().rsplit(')').next().unwrap().starts_with(" T");
-        async move { until("it has stopped", async || has_stopped()).await }.boxed()
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        async move {
+            while !std::fs::read_to_string(&stat).unwrap().rsplit(')').next().unwrap().starts_with(" T") {
+                assert!(Instant::now() < deadline, "it does not stop");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        .boxed()
     }
 
     fn answers(&self, address: SocketAddr) -> BoxFuture<'_, bool> {
