@@ -17,8 +17,9 @@ use crossbeam_utils::CachePadded;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::TcpStream,
+    runtime::{Builder, LocalOptions},
     sync::{Notify, mpsc, watch},
-    task::{AbortHandle, LocalSet, spawn_local},
+    task::{AbortHandle, spawn_local},
     time::{MissedTickBehavior, interval, timeout},
 };
 
@@ -100,13 +101,23 @@ impl Plane {
         for (index, inbox) in receivers.into_iter().enumerate() {
             let (config, links, stop) = (config.clone(), links.clone(), stop.clone());
             let (loads, inboxes) = (loads.clone(), inboxes.clone());
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let (tell, told) = std::sync::mpsc::channel();
             let work = move || {
+                // a runtime of this thread alone: its tasks need no set of their own, which would look at `run` in every turn
+                let built = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+                let runtime = match built {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(tell.send(error)),
+                };
+                drop(tell);
                 let core = Rc::new(Core::new(index, cores, config, links, begun));
                 let place = Rc::new(Place { index, loads, inboxes, emptied: Notify::new() });
-                LocalSet::new().block_on(&runtime, run(core, place, inbox, stop));
+                runtime.block_on(run(core, place, inbox, stop));
             };
             threads.push(thread::Builder::new().name(format!("core-{index}")).spawn(work)?);
+            if let Ok(error) = told.recv() {
+                return Err(error);
+            }
         }
         Ok(Plane { threads, stopping })
     }
