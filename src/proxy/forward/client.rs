@@ -107,7 +107,7 @@ pub(super) struct Client<S> {
 /// How a client came in.
 pub(super) struct Door {
     /// Who it is.
-    pub(super) introduction: Introduction,
+    pub(super) introduction: Rc<Introduction>,
     /// At which listener, as it is configured.
     pub(super) listen: SocketAddr,
 }
@@ -167,10 +167,10 @@ pub(in crate::proxy) async fn serve<S: Downstream>(
 pub(in crate::proxy) async fn serve_known<S: Downstream>(
     core: Rc<Core>,
     stream: S,
-    caller: Caller,
+    introduction: Rc<Introduction>,
     listen: SocketAddr,
 ) {
-    let client = Client::new(&core, stream, caller, listen);
+    let client = Client::known(&core, stream, introduction, listen);
     client.deadline.set(core.config.header_timeout);
     client.serve(core).await;
 }
@@ -178,12 +178,17 @@ pub(in crate::proxy) async fn serve_known<S: Downstream>(
 impl<S: Downstream> Client<S> {
     /// One of whom nothing has come yet.
     pub(super) fn new(core: &Core, stream: S, caller: Caller, listen: SocketAddr) -> Self {
+        Client::known(core, stream, introduction(core, caller), listen)
+    }
+
+    /// The same, of whom is known what replicas are told.
+    fn known(core: &Core, stream: S, introduction: Rc<Introduction>, listen: SocketAddr) -> Self {
         Client {
             stream,
             arrived: Arrived::default(),
             early: Pending::default(),
             deadline: core.deadlines.deadline(),
-            door: Door { introduction: introduction(core, caller), listen },
+            door: Door { introduction, listen },
         }
     }
 

@@ -1,6 +1,6 @@
 //! The PROXY header that some connections begin with.
 
-use std::{future::poll_fn, io, task::Poll};
+use std::{future::poll_fn, io, rc::Rc, task::Poll};
 
 use super::{
     arrived::NoHead,
@@ -44,6 +44,6 @@ impl<S: Downstream> Client<S> {
 }
 
 /// What replicas are told about this client's connection.
-pub(super) fn introduction(core: &Core, caller: Caller) -> Introduction {
-    Introduction::new(caller, "http", core.config.forwarded)
+pub(in crate::proxy) fn introduction(core: &Core, caller: Caller) -> Rc<Introduction> {
+    Rc::new(Introduction::new(caller, "http", core.config.forwarded))
 }

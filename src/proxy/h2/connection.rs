@@ -22,7 +22,11 @@ use tokio::{
 use super::{CONNECTION_WINDOW, Local, SEND_BUFFER, STREAM_WINDOW, header_list, stream};
 use crate::{
     caller::Caller,
-    proxy::{Config, forward::Moment, thread::Core},
+    proxy::{
+        Config,
+        forward::{Moment, introduction},
+        thread::Core,
+    },
 };
 
 /// The least silence after which a client is asked whether it is there.
@@ -37,10 +41,11 @@ pub(in crate::proxy) async fn serve(
     listen: SocketAddr,
 ) {
     let activity = Activity::new(&core);
-    let answering = (core.clone(), activity.clone());
+    // written once for all of its streams
+    let answering = (core.clone(), activity.clone(), introduction(&core, caller));
     let service = service_fn(move |request| {
-        let (core, activity) = &answering;
-        stream::answer(core.clone(), request, caller, listen, Open::new(core, activity))
+        let (core, activity, introduction) = &answering;
+        stream::answer(core.clone(), request, introduction.clone(), listen, Open::new(core, activity))
     });
     let io = TokioIo::new(Resumed { came: came.into(), stream });
     let mut connection = pin!(builder(&core.config).serve_connection(io, service));

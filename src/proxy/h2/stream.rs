@@ -28,7 +28,7 @@ use crate::{
     caller::Caller,
     proxy::{
         forward::{self, Downstream},
-        framing::{self, Asked, Progress},
+        framing::{self, Asked, Introduction, Progress},
         thread::Core,
     },
 };
@@ -94,11 +94,11 @@ pub(super) struct Download {
 pub(super) async fn answer(
     core: Rc<Core>,
     request: http::Request<Incoming>,
-    caller: Caller,
+    introduction: Rc<Introduction>,
     listen: SocketAddr,
     open: Open,
 ) -> Result<Response<Download>, h2::Error> {
-    let mut exchange = Exchange::new(core, request, caller, listen, open);
+    let mut exchange = Exchange::new(core, request, introduction, listen, open);
     let (mut came, mut progress) = (Vec::new(), Progress::default());
     let (head, reading) = poll_fn(|cx| exchange.poll_head(cx, &mut came, &mut progress)).await?;
     Ok(head.map(|()| Download { exchange, reading }))
@@ -108,7 +108,7 @@ impl Exchange {
     fn new(
         core: Rc<Core>,
         request: http::Request<Incoming>,
-        caller: Caller,
+        introduction: Rc<Introduction>,
         listen: SocketAddr,
         open: Open,
     ) -> Self {
@@ -118,7 +118,7 @@ impl Exchange {
         let (pipe, far) = duplex(PIPE);
         let is_broken = Rc::new(Cell::new(false));
         let far = Pipe { stream: far, is_broken: is_broken.clone(), is_grpc: head::is_grpc(&parts.headers) };
-        let forwarder = Box::pin(forward::serve_known(core.clone(), far, caller, listen));
+        let forwarder = Box::pin(forward::serve_known(core.clone(), far, introduction, listen));
         Exchange {
             core,
             asked: Asked { is_head: parts.method == Method::HEAD, upgrades: false },
