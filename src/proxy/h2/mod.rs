@@ -3,7 +3,7 @@
 //! A client's [`connection`] has many [`stream`]s, each of which is served by [`forward`](super::forward) as if it were a
 //! connection of HTTP/1.1 with one request. A request to a replica that speaks HTTP/2 is a [`call`], which the forwarder
 //! takes for a connection of HTTP/1.1, too; the calls of a core share its [`links`] to the replica. Heads are translated by
-//! [`head`], bodies by [`reading`] (from HTTP/1.1) and [`writing`] (to it).
+//! [`head`], bodies by [`reading`] (from HTTP/1.1) and [`writing`] (to it); between a stream and its forwarder is a [`pipe`].
 //!
 //! Both pass bytes on only as fast as they are taken: what waits is a pipe's worth.
 
@@ -11,6 +11,7 @@ mod call;
 mod connection;
 mod head;
 mod links;
+mod pipe;
 mod reading;
 mod stream;
 mod writing;

@@ -1,7 +1,6 @@
 //! One stream of a client: its request, served as one of HTTP/1.1, and the response.
 
 use std::{
-    cell::Cell,
     future::poll_fn,
     io,
     mem::MaybeUninit,
@@ -15,12 +14,12 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{Method, Response};
 use hyper::body::{Body, Frame, Incoming};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    PIPE,
     connection::Open,
     head, inner_limits,
+    pipe::{End, pipe},
     reading::Reading,
     writing::{Cut, Writing},
 };
@@ -38,14 +37,13 @@ const READ: usize = 4 * 1024;
 
 /// A stream as the forwarder sees it: a connection with one request.
 struct Pipe {
-    stream: DuplexStream,
-    is_broken: Rc<Cell<bool>>,
+    end: End,
     is_grpc: bool,
 }
 
 impl Downstream for Pipe {
     fn break_off(&self) {
-        self.is_broken.set(true);
+        self.end.break_off();
     }
 
     fn is_broken(&self) -> bool {
@@ -79,8 +77,7 @@ struct Exchange {
     request: Option<Writing<Incoming>>,
     /// The forwarder, until it is done.
     forwarder: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    pipe: DuplexStream,
-    is_broken: Rc<Cell<bool>>,
+    pipe: End,
     _open: Open,
 }
 
@@ -115,9 +112,8 @@ impl Exchange {
         let (parts, body) = request.into_parts();
         let mut head = Vec::with_capacity(1024);
         let framing = head::write_request(&mut head, &parts, body.is_end_stream());
-        let (pipe, far) = duplex(PIPE);
-        let is_broken = Rc::new(Cell::new(false));
-        let far = Pipe { stream: far, is_broken: is_broken.clone(), is_grpc: head::is_grpc(&parts.headers) };
+        let (pipe, far) = pipe();
+        let far = Pipe { end: far, is_grpc: head::is_grpc(&parts.headers) };
         let forwarder = Box::pin(forward::serve_known(core.clone(), far, introduction, listen));
         Exchange {
             core,
@@ -125,12 +121,11 @@ impl Exchange {
             request: Some(Writing::new(&head, framing, body)),
             forwarder: Some(forwarder),
             pipe,
-            is_broken,
             _open: open,
         }
     }
 
-    /// Has both sides go on. Fails when the client broke off.
+    /// Has both sides go on, each before what it writes is read. Fails when the client broke off.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), h2::Error> {
         if let Some(request) = &mut self.request {
             match request.poll(cx, &mut self.pipe) {
@@ -140,7 +135,7 @@ impl Exchange {
             }
         }
         if self.forwarder.as_mut().is_some_and(|forwarder| forwarder.as_mut().poll(cx).is_ready()) {
-            self.forwarder = None;
+            (self.forwarder, self.request) = (None, None); // what is left of it nobody reads
         }
         Ok(())
     }
@@ -203,8 +198,8 @@ impl Body for Download {
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         let Download { exchange, reading } = self.get_mut();
         exchange.go_on(cx)?;
-        let is_broken = exchange.is_broken.clone();
-        reading.poll_frame(cx, &mut exchange.pipe, || is_broken.get())
+        let is_broken = exchange.pipe.is_broken();
+        reading.poll_frame(cx, &mut exchange.pipe, || is_broken)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -218,20 +213,20 @@ impl AsyncRead for Pipe {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        Pin::new(&mut self.end).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Pipe {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        Pin::new(&mut self.end).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.end).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.end).poll_shutdown(cx)
     }
 }
