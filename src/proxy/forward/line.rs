@@ -58,7 +58,7 @@ impl AsyncRead for Line {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Line::Replica(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Line::Call(call) => Pin::new(call.pipe()).poll_read(cx, buffer),
+            Line::Call(call) => Pin::new(call).poll_read(cx, buffer),
             Line::Control(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -68,7 +68,7 @@ impl AsyncWrite for Line {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Line::Replica(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Line::Call(call) => Pin::new(call.pipe()).poll_write(cx, bytes),
+            Line::Call(call) => Pin::new(call).poll_write(cx, bytes),
             Line::Control(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -80,7 +80,7 @@ impl AsyncWrite for Line {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Line::Replica(stream) => Pin::new(stream).poll_shutdown(cx),
-            Line::Call(call) => Pin::new(call.pipe()).poll_shutdown(cx),
+            Line::Call(call) => Pin::new(call).poll_shutdown(cx),
             Line::Control(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

@@ -30,7 +30,7 @@ mod upload;
 
 pub(super) use buffers::{Buffers, Pending};
 pub(super) use client::{Downstream, serve, serve_known};
-pub(super) use deadlines::{Deadlines, Moment, TICK};
+pub(super) use deadlines::{Deadline, Deadlines, Moment, TICK};
 pub(super) use idle::{Idle, MOST_AGE};
 pub(super) use line::{Blame, Line, Opening, connect};
 pub(super) use preamble::introduction;

@@ -1,9 +1,11 @@
-//! HTTP/2 on both sides (RFC 9113), by hyper. It decides nothing: HTTP/1.1 is what is spoken within, and this translates.
+//! HTTP/2 on both sides (RFC 9113): to clients by hyper, to replicas by h2, which is beneath that. It decides nothing:
+//! HTTP/1.1 is what is spoken within, and this translates.
 //!
 //! A client's [`connection`] has many [`stream`]s, each of which is served by [`forward`](super::forward) as if it were a
 //! connection of HTTP/1.1 with one request. A request to a replica that speaks HTTP/2 is a [`call`], which the forwarder
-//! takes for a connection of HTTP/1.1, too; the calls of a core share its [`links`] to the replica. Heads are translated by
-//! [`head`], bodies by [`reading`] (from HTTP/1.1) and [`writing`] (to it); between a stream and its forwarder is a [`pipe`].
+//! takes for a connection of HTTP/1.1, too; the calls of a core share its [`links`] to the replica, each of which knows its
+//! [`traffic`] and feels its [`pulse`]. Heads are translated by [`head`], bodies by [`reading`] and [`sending`] (from HTTP/1.1)
+//! and [`writing`] (to it); between a stream and its forwarder is a [`pipe`].
 //!
 //! Both pass bytes on only as fast as they are taken: what waits is a pipe's worth.
 
@@ -12,8 +14,11 @@ mod connection;
 mod head;
 mod links;
 mod pipe;
+mod pulse;
 mod reading;
+mod sending;
 mod stream;
+mod traffic;
 mod writing;
 
 pub(super) use call::Call;

@@ -47,6 +47,11 @@ impl<B: Body<Data = Bytes> + Unpin> Writing<B> {
         self.pending.is_empty() && (self.body.is_none() || !self.is_chunked && self.left == 0)
     }
 
+    /// Whether its sender has said the end.
+    pub(super) fn is_ended(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.is_end_stream())
+    }
+
     /// Goes on; ready when its sender has ended it and all is written.
     pub(super) fn poll<S: AsyncWrite + Unpin>(
         &mut self,
