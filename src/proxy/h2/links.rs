@@ -38,7 +38,7 @@ use crate::{
 pub(super) type Sender = client::SendRequest<Bytes>;
 
 /// What became of opening a connection; nothing yet.
-type Opened = watch::Receiver<Option<Result<Sender, Blame>>>;
+type State = watch::Receiver<Option<Result<Sender, Blame>>>;
 
 /// The connections of a core.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ struct Linked {
 
 /// A connection. When it is dropped, what is under way over it still ends.
 struct Link {
-    opened: Opened,
+    state: State,
     /// The same, when it is open.
     sender: Option<Sender>,
     traffic: Rc<Traffic>,
@@ -64,23 +64,31 @@ struct Link {
     used: Instant,
 }
 
-/// Opens the way for a request to a replica, over a connection that has room or a new one; and whether it carried others
-/// before.
-pub(in crate::proxy) fn open(core: &Core, way: &Way, replica: &Arc<Replica>) -> (Opening, bool) {
-    let (mut opened, part, is_used) = core.calls.join(core, way, replica);
+/// The way for a request to a replica, over a connection that has room or a new one: at once, or when that is open. And
+/// whether it carried others before.
+pub(in crate::proxy) fn open(
+    core: &Core,
+    way: &Way,
+    replica: &Arc<Replica>,
+) -> (Result<Line, Opening>, bool) {
+    let (joined, part, is_used) = core.calls.join(core, way, replica);
     let (limits, fields) = (inner_limits(&core.config.limits), core.calls.fields.clone());
-    let opening = Box::pin(async move {
-        let sender = match opened.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(opened)) => opened.clone()?,
-            _ => return Err(Blame::Replica),
-        };
-        Ok(Line::Call(Box::new(Call::new(sender, part, limits, fields))))
-    });
-    (opening, is_used)
+    let call = move |sender| Line::Call(Box::new(Call::new(sender, part, limits, fields)));
+    let opened: Result<Line, Opening> = match joined {
+        Ok(sender) => Ok(call(sender)),
+        Err(mut state) => Err(Box::pin(async move {
+            match state.wait_for(Option::is_some).await.as_deref() {
+                Ok(Some(opened)) => opened.clone().map(call),
+                _ => Err(Blame::Replica),
+            }
+        })),
+    };
+    (opened, is_used)
 }
 
 impl Links {
-    fn join(&self, core: &Core, way: &Way, replica: &Arc<Replica>) -> (Opened, Part, bool) {
+    /// A request's part in a connection: one that is open, or else what will become of it.
+    fn join(&self, core: &Core, way: &Way, replica: &Arc<Replica>) -> (Result<Sender, State>, Part, bool) {
         let (mut replicas, now) = (self.replicas.borrow_mut(), core.deadlines.time());
         let none = || Linked { replica: replica.clone(), links: Vec::new() };
         let links = &mut replicas.entry(Arc::as_ptr(replica)).or_insert_with(none).links;
@@ -96,7 +104,8 @@ impl Links {
             }
         };
         link.used = now;
-        (link.opened.clone(), link.traffic.join(), is_used)
+        let joined = link.sender().cloned().ok_or_else(|| link.state.clone());
+        (joined, link.traffic.join(), is_used)
     }
 
     /// Closes connections that were idle or open for too long, and those to replicas that do not serve any more; with
@@ -119,7 +128,7 @@ impl Links {
 
 impl Link {
     fn open(address: SocketAddr, deadline: Duration, limits: &Limits, deadlines: &Rc<Deadlines>) -> Self {
-        let (tell, opened) = watch::channel(None);
+        let (tell, state) = watch::channel(None);
         let (builder, traffic) = (builder(limits), Traffic::new());
         let (all, shared) = (deadlines.clone(), traffic.clone());
         tokio::task::spawn_local(async move {
@@ -137,13 +146,13 @@ impl Link {
             }
         });
         let now = deadlines.time();
-        Link { opened, sender: None, traffic, begun: now, used: now }
+        Link { state, sender: None, traffic, begun: now, used: now }
     }
 
     /// The way over it, if it is open.
     fn sender(&mut self) -> Option<&mut Sender> {
         if self.sender.is_none()
-            && let Some(Ok(sender)) = &*self.opened.borrow()
+            && let Some(Ok(sender)) = &*self.state.borrow()
         {
             self.sender = Some(sender.clone());
         }
@@ -157,7 +166,7 @@ impl Link {
             Some(sender) => {
                 matches!(sender.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
             }
-            None => self.opened.borrow().is_some() || self.opened.has_changed().is_err(),
+            None => self.state.borrow().is_some() || self.state.has_changed().is_err(),
         }
     }
 }

@@ -339,8 +339,9 @@ fn connection(
         return (Stage::Open(Line::Replica(stream)), Some(place), opened, true);
     }
     if way.config.protocol == Protocol::H2c {
-        let (opening, is_used) = h2::open(core, way, replica);
-        return (Stage::Opening(opening), None, core.deadlines.time(), is_used && !only_new);
+        let (opened, is_used) = h2::open(core, way, replica);
+        let stage = opened.map_or_else(Stage::Opening, Stage::Open);
+        return (stage, None, core.deadlines.time(), is_used && !only_new);
     }
     let (place, deadline) = (core.place(way, replica), way.config.connect_timeout);
     let stage = match place {
