@@ -60,6 +60,11 @@ impl Buffers {
 }
 
 impl Pending {
+    /// These bytes.
+    pub(in crate::proxy) fn of(bytes: Vec<u8>) -> Self {
+        Pending { bytes, sent: 0 }
+    }
+
     /// Whether all was taken.
     pub(in crate::proxy) fn is_empty(&self) -> bool {
         self.sent == self.bytes.len()

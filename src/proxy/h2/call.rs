@@ -244,7 +244,7 @@ fn answering(response: http::Response<RecvStream>, is_head: bool) -> Writing<Ans
     let body = Answer(stream);
     let mut head = Vec::with_capacity(1024);
     let framing = head::write_response(&mut head, &parts, body.is_end_stream(), is_head);
-    Writing::new(&head, framing, body)
+    Writing::new(head, framing, body)
 }
 
 /// Whether a replica says by this that it did nothing of the request (RFC 9113, section 8.7).

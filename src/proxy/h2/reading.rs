@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::Reason;
 use hyper::body::Frame;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -82,11 +82,11 @@ impl Reading {
 
     /// The content among these bytes.
     fn feed(&mut self, bytes: &[u8]) -> Result<Bytes, h2::Error> {
-        let mut content = BytesMut::with_capacity(bytes.len());
+        let mut content = Vec::new(); // mostly one piece, which is just as long as the memory for it then
         let trailers = &mut self.trailers;
         let fed =
             self.body.feed_all(bytes, |data| content.extend_from_slice(data), |byte| trailers.push(byte));
-        fed.map(|_| content.freeze()).map_err(|_| self.otherwise.into())
+        fed.map(|_| content.into()).map_err(|_| self.otherwise.into())
     }
 }
 

@@ -118,7 +118,7 @@ impl Exchange {
         Exchange {
             core,
             asked: Asked { is_head: parts.method == Method::HEAD, upgrades: false },
-            request: Some(Writing::new(&head, framing, body)),
+            request: Some(Writing::new(head, framing, body)),
             forwarder: Some(forwarder),
             pipe,
             _open: open,

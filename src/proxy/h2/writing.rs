@@ -35,11 +35,10 @@ pub(super) enum Cut {
 
 impl<B: Body<Data = Bytes> + Unpin> Writing<B> {
     /// A message with this head, whose body goes on like this.
-    pub(super) fn new(head: &[u8], framing: Framing, body: B) -> Self {
-        let mut pending = Pending::default();
-        pending.keep(head);
+    pub(super) fn new(head: Vec<u8>, framing: Framing, body: B) -> Self {
         let left = if let Framing::Length(length) = framing { length } else { 0 };
-        Writing { pending, body: Some(body), is_chunked: framing == Framing::Chunked, left }
+        let is_chunked = framing == Framing::Chunked;
+        Writing { pending: Pending::of(head), body: Some(body), is_chunked, left }
     }
 
     /// Whether whoever reads it has all of it. Its sender may have to say the end yet.
@@ -133,7 +132,7 @@ mod tests {
             frames.push_back(Frame::trailers(fields));
         }
         let (mut near, mut far) = duplex(5);
-        let mut writing = Writing::new(b"HEAD ", framing, Frames(frames));
+        let mut writing = Writing::new(b"HEAD ".to_vec(), framing, Frames(frames));
         let write = async {
             let outcome = poll_fn(|cx| writing.poll(cx, &mut near)).await;
             assert!(outcome.is_err() || writing.is_whole());
