@@ -172,6 +172,8 @@ pub struct Known {
     pub name: Name,
     /// Its id.
     pub instance: InstanceId,
+    /// The source that found it last, where that is known and has another name than it.
+    pub source: Option<Name>,
     /// The share that the engine last told of.
     pub weight: u8,
 }

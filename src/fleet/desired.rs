@@ -56,6 +56,8 @@ pub struct Want {
     pub weight: Weight,
     /// The share that the engine last told of, where that finds its instances: a change of it is followed.
     pub told: Weight,
+    /// The source that found it last, where they are looked for by name and that has another name than it.
+    pub source: Option<Name>,
     /// Whether any instance of it was ever ready: it is on the ring from then on.
     pub joined: bool,
     /// Whether this instance was ever ready.
@@ -342,6 +344,7 @@ impl Desired {
             instance,
             weight: Weight::ONE,
             told: Weight::ONE,
+            source: None,
             joined: false,
             up: false,
             drained: false,
