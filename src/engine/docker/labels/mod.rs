@@ -7,12 +7,12 @@ use bollard::{
     query_parameters::{ListContainersOptionsBuilder, RestartContainerOptionsBuilder},
 };
 use futures_util::future::{BoxFuture, FutureExt, ready};
-use tokio::task::JoinHandle;
 
 use super::{
     answer::within,
     examine::{clock, version},
     logs::written,
+    watch::Watch,
 };
 use crate::{
     engine::{
@@ -52,20 +52,11 @@ pub struct LabelsEngine {
     _watch: Arc<Watch>,
 }
 
-/// The task that listens to the engine's events, for as long as somebody has this.
-struct Watch(JoinHandle<()>);
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl LabelsEngine {
     /// Works through this client from now on, watching the engine's events in the background. Call in a runtime.
     pub fn new(docker: Docker, config: LabelsConfig) -> Self {
         let memory = Arc::new(Memory::default());
-        let watch = Watch(tokio::spawn(events::watch(docker.clone(), memory.clone())));
+        let watch = events::watch(docker.clone(), memory.clone());
         LabelsEngine { docker, config, memory, _watch: Arc::new(watch) }
     }
 
