@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, Logs, START_TIMEOUT, Stop};
+use super::{ASK_TIMEOUT, Answer, Engine, EngineError, Instance, Kind, Launch, Logs, START_TIMEOUT, Stop};
 use crate::name::{Deployment, InstanceId, Name};
 
 mod advice;
@@ -264,28 +264,23 @@ impl Engine for DockerEngine {
         Kind::Docker
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+    fn list(&self) -> Answer<'_, Vec<Instance>> {
         self.list_all().boxed()
     }
 
-    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn start<'a>(&'a self, launch: &'a Launch) -> Answer<'a> {
         self.start_one(launch).boxed()
     }
 
-    fn release<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn release<'a>(&'a self, instance: &'a InstanceId) -> Answer<'a> {
         self.release_one(instance).boxed()
     }
 
-    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> Answer<'a> {
         self.stop_one(instance, how).boxed()
     }
 
-    fn logs<'a>(
-        &'a self,
-        instance: &'a InstanceId,
-        tail: usize,
-        follow: bool,
-    ) -> BoxFuture<'a, Result<Logs, EngineError>> {
+    fn logs<'a>(&'a self, instance: &'a InstanceId, tail: usize, follow: bool) -> Answer<'a, Logs> {
         self.logs_of(instance, tail, follow).boxed()
     }
 
@@ -293,7 +288,7 @@ impl Engine for DockerEngine {
         self.changed.notified().boxed()
     }
 
-    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn clear(&self) -> Answer<'_> {
         self.clear_all().boxed()
     }
 }

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     engine::{
-        ASK_TIMEOUT, Engine, EngineError, Finding, Instance, Kind, Launch, Logs, START_TIMEOUT, Stop, Trouble,
+        ASK_TIMEOUT, Answer, Engine, EngineError, Finding, Instance, Kind, Launch, Logs, START_TIMEOUT, Stop,
+        Trouble,
     },
     name::{Deployment, InstanceId},
 };
@@ -105,28 +106,23 @@ impl Engine for LabelsEngine {
         Kind::Labels
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+    fn list(&self) -> Answer<'_, Vec<Instance>> {
         self.list_all().boxed()
     }
 
-    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn start<'a>(&'a self, launch: &'a Launch) -> Answer<'a> {
         self.start_again(&launch.instance).boxed()
     }
 
-    fn release<'a>(&'a self, _: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn release<'a>(&'a self, _: &'a InstanceId) -> Answer<'a> {
         ready(Ok(())).boxed()
     }
 
-    fn stop<'a>(&'a self, _: &'a InstanceId, _: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn stop<'a>(&'a self, _: &'a InstanceId, _: Stop) -> Answer<'a> {
         ready(Ok(())).boxed()
     }
 
-    fn logs<'a>(
-        &'a self,
-        instance: &'a InstanceId,
-        tail: usize,
-        follow: bool,
-    ) -> BoxFuture<'a, Result<Logs, EngineError>> {
+    fn logs<'a>(&'a self, instance: &'a InstanceId, tail: usize, follow: bool) -> Answer<'a, Logs> {
         ready(Ok(written(&self.docker, instance.as_str(), tail, follow))).boxed()
     }
 
@@ -134,7 +130,7 @@ impl Engine for LabelsEngine {
         self.memory.changed.notified().boxed()
     }
 
-    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn clear(&self) -> Answer<'_> {
         ready(Ok(())).boxed()
     }
 
