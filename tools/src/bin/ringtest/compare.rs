@@ -10,7 +10,7 @@ use ringkeeper_tools::{
 };
 use serde::Serialize;
 
-use super::{demand, run::print, summary::Summary};
+use super::{demand, output::print, summary::Summary};
 
 /// Put two JSON results of `run` side by side
 #[derive(clap::Args, Clone, Debug)]
