@@ -5,7 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use super::desired::{ChangeError, Configured, Departed, Desired, Want, refuse_twice};
+use super::{
+    desired::{Configured, Departed, Desired, Want},
+    refusal::{ChangeError, refuse_twice},
+};
 use crate::{
     engine::{Instance, fixed::instance_at},
     name::{InstanceId, Name, Number, Owner},
