@@ -44,6 +44,7 @@ mod pools;
 mod probe;
 mod publish;
 mod reconcile;
+mod refusal;
 #[cfg(test)]
 mod simulation;
 mod standing;
@@ -52,7 +53,7 @@ mod victim;
 mod view;
 
 pub use claim::ClaimError;
-pub use desired::{ChangeError, Configured, Desired};
+pub use desired::{Configured, Desired};
 pub use health::Rules;
 pub use journal::{Entry, Journal};
 pub use members::Room;
@@ -61,6 +62,7 @@ pub use pools::{DEFAULT, Given, Handles, PoolCall, PoolError, Pools, Sheet};
 pub use probe::{GrpcProbe, HttpProbe, ImageProbe, Probe, ProbeSpec, TcpProbe};
 pub use publish::tell;
 pub use reconcile::{Fleet, FleetError, Parts};
+pub use refusal::ChangeError;
 pub use store::{Store, StoreError, Stored};
 pub use victim::Victim;
 pub use view::{LastExit, Line, Others, Reading, Readings, Row, RowState, Traffic, View};

@@ -180,6 +180,29 @@ async fn the_weights_of_a_service_survive_a_restart_and_so_do_those_of_operators
     assert_eq!(weights(&balancer).await, [Some(1), Some(7)]);
 }
 
+/// Until both were looked up again, the first of two services had whom the second had found: to remove that one removed
+/// nobody.
+#[tokio::test]
+async fn who_a_service_found_leaves_with_it_at_a_start_without_a_name_server_too() {
+    let [one, two] = Upstream::together(["one", "two"]).await;
+    let (server, deployment) = (NameServer::start().await, Deployment::of_upstreams());
+    server.host("a.test", 1, &[&ip(&one)]);
+    server.host("b.test", 1, &[&ip(&two)]);
+    let (port, [first, second]) = (one.address.port(), ["_http._tcp.first.test", "_http._tcp.second.test"]);
+    let provider = |host: &str| Record::Provider(1, 1, port, host.to_owned());
+    server.set(first, 1, &[provider("a.test")]);
+    server.set(second, 1, &[provider("b.test")]);
+    let (a, b) = (format!("a.test:{port}"), format!("b.test:{port}"));
+    let mut balancer = launch(&deployment, &server, &[first, second]).await;
+    until_ready(&balancer, &[&a, &b]).await;
+    server.be_silent(true);
+    balancer.kill();
+    let balancer = launch(&deployment, &server, &[first, second]).await;
+    until_ready(&balancer, &[&a, &b]).await;
+    let removed = call(&balancer, RM, 1, &[second]).await;
+    assert_eq!((removed.status, balancer.names().await), (200, vec![a]), "{}", removed.body);
+}
+
 /// `localhost` has an address of each family, and a server listens on one of them.
 #[tokio::test]
 async fn a_host_with_addresses_of_both_families_is_one_replica() {
