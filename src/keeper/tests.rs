@@ -223,6 +223,10 @@ async fn a_pool_of_a_call_that_cannot_begin_is_there_all_the_same() {
     let (mut keeper, doors) = directory.keep(&[]).await;
     let problem = || doors.pools.get("mended").unwrap().view().problem.clone();
     assert!(problem().unwrap().contains("upstreams_env"));
+    let refused = doors.pools.get("mended").unwrap().scale(1).await.unwrap_err();
+    let (pool, why) = ("mended".into(), problem().unwrap());
+    assert_eq!(refused, CallError::Nobody { pool, why }, "that it is stopping would be no help");
+    assert!(refused.to_string().contains("PUT /v1/pools/mended"), "{refused}");
     assert_eq!(doors.pools.routes().to_vec(), [route("mended")]);
     keeper.put("mended", empty()).await.unwrap();
     assert_eq!(problem(), None);

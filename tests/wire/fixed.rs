@@ -259,6 +259,10 @@ async fn what_is_no_address_is_a_bad_request_that_says_why() {
         assert_eq!(answer.status, 400);
         assert!(answer.body.contains("'hostnames' has the address of each"), "{}", answer.body);
     }
+    let mut operator = Client::connect(balancer.admin).await;
+    let scaled = operator.call("PUT", "/v1/pools/default/scale", r#"{"replicas":3}"#).await;
+    assert_eq!(scaled.status, 400);
+    assert!(scaled.body.contains("call /add where 'hostnames' has the address of each"), "{}", scaled.body);
     let answer = call(&balancer, ADD, 1, &["a:1", "b:1"]).await;
     assert!(
         answer.body.contains("Length of hostname list is more than newly added instances"),
