@@ -235,6 +235,16 @@ async fn a_pool_of_a_call_that_cannot_begin_is_there_all_the_same() {
 }
 
 #[tokio::test]
+async fn nothing_of_a_pool_is_stored_once_all_is_taken_down() {
+    let directory = Directory::new("down");
+    let (mut keeper, _doors) = directory.keep(&[("of-file", empty())]).await;
+    keeper.put("of-call", empty()).await.unwrap();
+    assert!(directory.0.join("pools/of-call").exists() && directory.0.join("pools/of-file").exists());
+    keeper.down().await.unwrap();
+    assert!(!directory.0.join("pools").exists());
+}
+
+#[tokio::test]
 async fn what_cannot_be_stored_changes_nothing() {
     let directory = Directory::new("unstored");
     let (mut keeper, _doors) = directory.keep(&[]).await;
