@@ -38,6 +38,9 @@ impl Keeper {
             self.remove(&name, None).await;
         }
         self.resume_routes(&config.sections.routes)?;
+        if self.common.adopt {
+            self.tell_of_strays();
+        }
         Ok(())
     }
 
