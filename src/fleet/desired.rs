@@ -89,6 +89,11 @@ impl Desired {
         &self.wants
     }
 
+    /// Whether there are to be none, wherever they are looked for.
+    pub fn is_empty(&self) -> bool {
+        self.wants.is_empty() && self.sources.is_empty()
+    }
+
     /// The one of this name.
     pub fn get(&self, name: &Name) -> Option<&Want> {
         self.wants.iter().find(|want| want.name == *name)

@@ -13,7 +13,7 @@ pub enum ChangeError {
     TooManyToAdd,
     /// Fewer addresses than replicas to add that somebody else starts.
     #[error(
-        "Cannot add {asked} replicas with {given} addresses: they are started elsewhere, so 'hostnames' has the address of each, such as 10.0.0.5:8080"
+        "Cannot add {asked} replicas with {given} addresses: they are started elsewhere, so call /add with the address of each in 'hostnames', such as 10.0.0.5:8080"
     )]
     NeedsAddresses {
         /// How many were to come.

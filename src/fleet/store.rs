@@ -102,8 +102,21 @@ impl Store {
         }
     }
 
+    /// Removes the directories of pools in which nothing is stored.
+    pub fn sweep(&self) {
+        let pools = self.pools();
+        for pool in fs::read_dir(&pools).into_iter().flatten().flatten() {
+            let _stays_where_something_is = fs::remove_dir(pool.path());
+        }
+        let _stays_where_something_is = fs::remove_dir(pools);
+    }
+
     fn directory_of(&self, name: &str) -> PathBuf {
-        if name == DEFAULT { self.directory.clone() } else { self.directory.join("pools").join(name) }
+        if name == DEFAULT { self.directory.clone() } else { self.pools().join(name) }
+    }
+
+    fn pools(&self) -> PathBuf {
+        self.directory.join("pools")
     }
 
     /// Where it is.
@@ -400,6 +413,21 @@ mod tests {
         assert!(text.contains(line), "{text}");
         fs::write(store.path(), text.replace(line, "")).unwrap();
         assert_eq!(store.load().unwrap(), Some(before));
+    }
+
+    #[test]
+    fn a_pool_of_which_something_is_stored_is_not_swept_away() {
+        let directory = Temporary::new("sweep");
+        let store = Store::open(&directory.0).unwrap();
+        let (kept, _empty) = (store.of_pool("kept").unwrap(), store.of_pool("empty").unwrap());
+        let desired = Desired::fresh(Owner::from_bits(9), 3, &mut StdRng::seed_from_u64(1));
+        kept.save(&Stored { engine: Kind::Process, desired }).unwrap();
+        store.sweep();
+        assert!(kept.load().unwrap().is_some() && !directory.0.join("pools/empty").exists());
+        kept.clear().unwrap();
+        store.sweep();
+        store.sweep();
+        assert!(!directory.0.join("pools").exists() && directory.0.exists());
     }
 
     #[test]

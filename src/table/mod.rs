@@ -50,6 +50,8 @@ pub struct Table {
     sharing: Arc<Sharing>,
     /// Where requests wait when all are full, where they may.
     queue: Option<Arc<Queue>>,
+    /// Whether the pool is to have no replicas.
+    is_bare: bool,
 }
 
 /// How requests are shared out; the same in all tables of a pool.
@@ -89,7 +91,13 @@ impl Table {
     /// If there is not exactly one seat for each member.
     pub fn new(ring: Arc<Ring>, seats: Vec<Option<Arc<Replica>>>) -> Self {
         assert_eq!(ring.members().len(), seats.len(), "a seat for each member");
-        Table { ring, seats, sharing: Arc::new(Sharing::new(Policy::default(), usize::MAX)), queue: None }
+        let sharing = Arc::new(Sharing::new(Policy::default(), usize::MAX));
+        Table { ring, seats, sharing, queue: None, is_bare: false }
+    }
+
+    /// The same, which says whether the pool is to have no replicas, rather than none that serves yet.
+    pub fn bare(self, is_bare: bool) -> Self {
+        Table { is_bare, ..self }
     }
 
     /// The same, where this policy decides, and no replica has more than `most` in flight.
@@ -123,6 +131,11 @@ impl Table {
             table.serving().for_each(|replica| replica.serve(queue));
         }
         table
+    }
+
+    /// Whether the pool is to have no replicas.
+    pub fn is_bare(&self) -> bool {
+        self.is_bare
     }
 
     /// What decides who serves.
@@ -179,7 +192,8 @@ impl Table {
             (None, None) => true,
             _ => false,
         };
-        let alike = Arc::ptr_eq(&self.ring, &other.ring)
+        let alike = self.is_bare == other.is_bare
+            && Arc::ptr_eq(&self.ring, &other.ring)
             && Arc::ptr_eq(&self.sharing, &other.sharing)
             && self.queue.as_ref().map(Arc::as_ptr) == other.queue.as_ref().map(Arc::as_ptr);
         alike && self.seats.iter().zip(&other.seats).all(same)

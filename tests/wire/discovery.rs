@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     fixed::{ADD, QUICK, RM, Upstream, answered_by, call, has},
+    pools::{File, ready},
     support::{
         Balancer, Client, Deployment, Load,
         dns::{NameServer, Record},
@@ -229,4 +230,27 @@ async fn a_variable_of_the_environment_may_have_the_upstreams() {
     until_ready(&balancer, &[&one.name(), &two.name()]).await;
     let words = answered_by(&balancer, 60).await;
     assert!(has(&words, "one") && has(&words, "two"));
+}
+
+/// It was to be told where replicas are that it leaves alone.
+#[tokio::test]
+async fn down_needs_no_variable_that_has_upstreams() {
+    let (one, two) = (Upstream::start("one").await, Upstream::start("two").await);
+    let deployment = Deployment::of_upstreams();
+    let file = File::of(&deployment, "[pools.web]\nupstreams_env = \"WEB_HOSTS\"\n");
+    let own = ["--upstreams-env", "OWN_HOSTS", "--config", file.path()];
+    let arguments: Vec<&str> = own.into_iter().chain(QUICK).collect();
+    let hosts = [("OWN_HOSTS", one.name()), ("WEB_HOSTS", two.name())];
+    let mut balancer = deployment.launch_in(&hosts, &arguments).await;
+    until_ready(&balancer, &[&one.name()]).await;
+    ready(&balancer, "web", 1).await;
+    balancer.kill();
+    let vain = deployment.serve_in_vain(&arguments);
+    assert_eq!(vain.status.code(), Some(1));
+    assert!(stderr(&vain).contains("OWN_HOSTS: the environment has no such variable"), "{}", stderr(&vain));
+    let down = deployment.command("down", &arguments).output().expect("it runs");
+    assert!(down.status.success(), "{}", stderr(&down));
+    assert!(!deployment.state.join("state.json").exists() && !deployment.state.join("pools").exists());
+    let again = deployment.command("down", &arguments).output().expect("it runs");
+    assert!(again.status.success(), "there is nothing, which is no error: {}", stderr(&again));
 }
