@@ -61,12 +61,12 @@ results=$(mktemp)
 { cargo test $cargo_flags --workspace && echo 'every suite ran'; } 2>&1 | tee "$results"
 grep -q '^every suite ran$' "$results" || status=1
 tests/make.sh ${docker:+"$tag"} || status=$?
+wait $beside || { cat "$log" >&2; status=1; } # what follows measures times
 if [ -n "$origin" ]; then
     dist/ringtest chaos --short --no-files --engine docker --image "$origin" || status=1
 else
     dist/ringtest chaos --short --no-files --engine process || status=1
 fi
-wait $beside || { cat "$log" >&2; status=1; }
 
 if [ -z "$docker" ]; then
     say ""

@@ -29,7 +29,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
 
 /// Files and folders that think and do nothing: no runtime, no sockets, no clock, no environment, no generator of their
 /// own.
-const PURE: [&str; 30] = [
+const PURE: [&str; 31] = [
     "name.rs",
     "event.rs",
     "caller.rs",
@@ -47,6 +47,7 @@ const PURE: [&str; 30] = [
     "fleet/outlier.rs",
     "fleet/pause.rs",
     "fleet/plan.rs",
+    "fleet/refusal.rs",
     "fleet/victim.rs",
     "fleet/claim.rs",
     "fleet/members.rs",

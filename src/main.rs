@@ -14,7 +14,7 @@ use ringkeeper::{
         socket_group::{SocketGroup, socket_group},
         status::{self, StatusArgs},
     },
-    config::{Args, Config, Sections, Settings, source},
+    config::{Args, Config, Settings, source},
     limits,
     run::{Bound, run},
     telemetry,
@@ -67,16 +67,11 @@ fn execute() -> anyhow::Result<()> {
     };
     let cli = Cli::from_arg_matches(&settled.matches)?;
     let (settings, sections) = (settled.settings, settled.sections);
-    let config = |args| config(args, sections.clone(), &settings);
+    let config = |args| placed(Config::of(args, sections.clone()), &settings);
     match cli.command {
         None => serve(config(cli.serve)?),
         Some(Command::Serve(args)) => serve(config(*args)?),
-        Some(Command::Down(args)) => {
-            let mut args = *args;
-            args.pool.upstream.clear(); // what is stored is taken down, whatever is configured now
-            args.pool.discovery.upstreams_env = None;
-            take_down(config(args)?)
-        }
+        Some(Command::Down(args)) => take_down(placed(Config::to_take_down(*args, sections), &settings)?),
         Some(Command::Doctor(args)) => runtime()?.block_on(doctor::run(config(*args)?, &mut stdout().lock())),
         Some(Command::Check(args)) => check::run(*args, settings, sections, &mut stdout().lock()),
         Some(Command::Status(args)) => runtime()?.block_on(status::run(args, &mut stdout().lock())),
@@ -85,8 +80,9 @@ fn execute() -> anyhow::Result<()> {
     }
 }
 
-fn config(args: Args, sections: Sections, settings: &Settings) -> anyhow::Result<Config> {
-    Config::of(args, sections).map_err(|error| anyhow::anyhow!(settings.placed(format!("{error:#}"))))
+/// Says of what is wrong where it was set.
+fn placed(config: anyhow::Result<Config>, settings: &Settings) -> anyhow::Result<Config> {
+    config.map_err(|error| anyhow::anyhow!(settings.placed(format!("{error:#}"))))
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {

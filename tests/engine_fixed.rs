@@ -76,7 +76,7 @@ fn names(texts: &[&str]) -> Vec<Name> {
 /// One of this name and weight that was found at this address.
 fn known(name: &str, address: &str, weight: u8) -> Known {
     let instance = instance_at(&names(&[address])[0]).unwrap();
-    Known { name: Name::of_found(name).unwrap(), instance, weight }
+    Known { name: Name::of_found(name).unwrap(), instance, source: None, weight }
 }
 
 #[tokio::test]
@@ -193,6 +193,23 @@ async fn who_a_service_found_before_has_the_weight_that_it_was_told() {
     place.engine.seek(&names(&["_http._tcp.shop.test"]), &before);
     let weights: Vec<u8> = place.listed().await.into_iter().map(|one| one.found.unwrap().weight).collect();
     assert_eq!(weights, [1, 2]);
+}
+
+/// Each of two services had whom the other had found, until both were looked up.
+#[tokio::test]
+async fn who_one_of_two_services_found_before_is_not_taken_for_the_other_ones() {
+    let place = Place::new().await;
+    place.server.fail(true);
+    let [web, mail] = ["_http._tcp.shop.test", "_smtp._tcp.shop.test"];
+    let by = |source: &str, known: Known| Known { source: Some(names(&[source]).remove(0)), ..known };
+    let before =
+        [by(web, known("a.test:80", "10.0.0.1:80", 1)), by(mail, known("b.test:25", "10.0.0.2:25", 1))];
+    place.engine.seek(&names(&[web, mail]), &before);
+    let listed = place.listed().await;
+    let found_by: Vec<String> = listed.into_iter().map(|one| one.found.unwrap().source.to_string()).collect();
+    assert_eq!(found_by, [web, mail]);
+    place.seek(&[web]);
+    assert_eq!(place.shown().await, ["a.test:80 10.0.0.1:80"]);
 }
 
 /// The replicas of a host lived on under a service of nobody, and that this has nobody was not told.

@@ -277,6 +277,7 @@ pub fn status(error: &CallError) -> StatusCode {
         CallError::Change(_) => StatusCode::BAD_REQUEST,
         CallError::Refused(_) | CallError::Store(_) | CallError::Left(_) => StatusCode::INTERNAL_SERVER_ERROR,
         CallError::Slow { .. } => StatusCode::GATEWAY_TIMEOUT,
+        CallError::Nobody { .. } => StatusCode::CONFLICT,
         CallError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

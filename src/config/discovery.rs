@@ -21,6 +21,11 @@ pub struct DiscoveryArgs {
     pub resolver: Option<SocketAddr>,
 }
 
+/// Whether it is said anywhere which upstreams there are.
+pub(super) fn are_said(args: &PoolArgs) -> bool {
+    !args.upstream.is_empty() || args.discovery.upstreams_env.is_some()
+}
+
 /// The upstreams, wherever they are said.
 pub(super) fn upstreams(args: &PoolArgs) -> anyhow::Result<Vec<Name>> {
     let Some(variable) = &args.discovery.upstreams_env else { return Ok(args.upstream.clone()) };

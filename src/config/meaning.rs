@@ -28,6 +28,8 @@ pub struct Common {
     pub docker_concurrency: usize,
     /// Whether to take over the instances of another owner.
     pub adopt: bool,
+    /// Whether they are only to be taken down.
+    pub is_ending: bool,
 }
 
 /// What a pool is to be.
@@ -37,6 +39,8 @@ pub struct Pool {
     pub name: Box<str>,
     /// The engine, where one is chosen.
     pub engine: Option<Kind>,
+    /// Whether it is only to be taken down: as it is stored, whatever is configured now.
+    pub is_ending: bool,
     /// How the Docker engine runs replicas.
     pub docker: docker::Config,
     /// How the process engine does.
@@ -63,8 +67,8 @@ impl Pool {
     /// What these arguments mean for the pool of this name, or what is wrong with them.
     pub fn of(name: &str, args: &PoolArgs, common: &Common) -> anyhow::Result<Self> {
         let fleet = fleet_config(name, args, common)?;
-        let upstreams = discovery::upstreams(args)?;
-        let engine = engine(args, &upstreams, &fleet)?;
+        let upstreams = if common.is_ending { Vec::new() } else { discovery::upstreams(args)? };
+        let engine = engine(args, &upstreams, &fleet, common)?;
         let (probe, proxy) = (probe::asked(args)?, proxy_config(name, args)?);
         if let Some(engine) = engine {
             probe::of_engine(probe.as_ref(), engine, proxy.protocol)?;
@@ -72,6 +76,7 @@ impl Pool {
         Ok(Pool {
             name: name.into(),
             engine,
+            is_ending: common.is_ending,
             docker: docker::Config {
                 needs_healthcheck: probe == Some(fleet::ProbeSpec::Image),
                 ..docker_config(args, common)?
@@ -105,9 +110,18 @@ impl Pool {
 }
 
 /// The engine, where one is chosen; and whether the replicas that are configured can be its.
-fn engine(args: &PoolArgs, upstreams: &[Name], fleet: &fleet::Config) -> anyhow::Result<Option<Kind>> {
+fn engine(
+    args: &PoolArgs,
+    upstreams: &[Name],
+    fleet: &fleet::Config,
+    common: &Common,
+) -> anyhow::Result<Option<Kind>> {
     let room = fleet.room();
-    let engine = if upstreams.is_empty() { args.engine } else { args.engine.or(Some(Kind::Fixed)) };
+    ensure!(fleet.replicas <= room, "--replicas {}: there may be {room} at most", fleet.replicas);
+    let engine = if discovery::are_said(args) { args.engine.or(Some(Kind::Fixed)) } else { args.engine };
+    if common.is_ending {
+        return Ok(engine);
+    }
     if let Some(engine) = engine.filter(|engine| *engine != Kind::Fixed && !upstreams.is_empty()) {
         let whence = if engine == Kind::Labels {
             "finds its replicas by their labels"
@@ -131,7 +145,6 @@ fn engine(args: &PoolArgs, upstreams: &[Name], fleet: &fleet::Config) -> anyhow:
     {
         bail!("--upstream {twice}: is given twice");
     }
-    ensure!(fleet.replicas <= room, "--replicas {}: there may be {room} at most", fleet.replicas);
     Ok(engine)
 }
 

@@ -75,6 +75,15 @@ pub struct Config {
 impl Config {
     /// What these arguments mean, and what else the file has; or what is wrong with them.
     pub fn of(args: Args, sections: Sections) -> anyhow::Result<Self> {
+        Config::meant(args, sections, false)
+    }
+
+    /// The same where all is only to be taken down: where upstreams are need not be known then.
+    pub fn to_take_down(args: Args, sections: Sections) -> anyhow::Result<Self> {
+        Config::meant(args, sections, true)
+    }
+
+    fn meant(args: Args, sections: Sections, is_ending: bool) -> anyhow::Result<Self> {
         ensure!(
             args.listen != args.admin_listen || args.listen.port() == 0,
             "--listen and --admin-listen are the same"
@@ -83,9 +92,10 @@ impl Config {
             deployment: args.deployment.clone(),
             docker_concurrency: args.docker_concurrency as usize,
             adopt: args.adopt,
+            is_ending,
         };
         let mut pool = args.pool.clone();
-        if !sections.pools.is_empty() && pool.replicas.is_none() && pool.upstream.is_empty() {
+        if !sections.pools.is_empty() && pool.replicas.is_none() && !discovery::are_said(&pool) {
             pool.replicas = Some(0); // what is wanted stands in the tables
         }
         let (default, control_paths) = (Pool::of("default", &pool, &common)?, control_paths(&args)?);
@@ -254,6 +264,21 @@ mod tests {
         let config = config(&["--upstream", "a:1,[0::1]:2", "--upstream", "10.0.0.5:3"]).unwrap();
         let names: Vec<&str> = config.default.upstreams.iter().map(Name::as_str).collect();
         assert_eq!((config.default.engine, names), (Some(Kind::Fixed), vec!["a:1", "[::1]:2", "10.0.0.5:3"]));
+    }
+
+    #[test]
+    fn what_is_only_to_be_taken_down_needs_no_upstreams() {
+        let unset = "upstreams_env = \"RINGKEEPER_NO_SUCH_VARIABLE\"";
+        let args = || read(unset).unwrap();
+        let table = file::File::parse("r.toml".into(), &format!("[pools.web]\n{unset}")).unwrap();
+        let sections = Sections::of(table);
+        for (args, sections) in [(args(), Sections::default()), (read("").unwrap(), sections.clone())] {
+            let error = Config::of(args, sections).unwrap_err().to_string();
+            assert!(error.contains("the environment has no such variable"), "{error}");
+        }
+        let config = Config::to_take_down(args(), sections).unwrap();
+        let pools: Vec<_> = config.pools().map(|pool| (pool.engine, pool.upstreams)).collect();
+        assert_eq!(pools, [(Some(Kind::Fixed), vec![]), (Some(Kind::Fixed), vec![])]);
     }
 
     #[test]

@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn common() -> Common {
-        Common { deployment: "test".parse().unwrap(), docker_concurrency: 1, adopt: false }
+        Common { deployment: "test".parse().unwrap(), docker_concurrency: 1, adopt: false, is_ending: false }
     }
 
     #[test]

@@ -54,11 +54,8 @@ impl FromStr for Cpus {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let cpus = || text.parse().ok().filter(|cpus: &f64| cpus.is_finite() && *cpus >= 0.01);
-        match text {
-            "none" => Ok(Cpus(None)),
-            _ => cpus().map(|cpus| Cpus(Some(cpus))).ok_or("a number from 0.01, or 'none'"),
-        }
+        let fits = |cpus: &f64| cpus.is_finite() && *cpus >= 0.01;
+        limit(text, fits, "a number from 0.01, or 'none'").map(Cpus)
     }
 }
 
@@ -66,11 +63,7 @@ impl FromStr for Pids {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let pids = || text.parse().ok().filter(|pids: &i64| *pids >= 1);
-        match text {
-            "none" => Ok(Pids(None)),
-            _ => pids().map(|pids| Pids(Some(pids))).ok_or("a whole number from 1, or 'none'"),
-        }
+        limit(text, |pids: &i64| *pids >= 1, "a whole number from 1, or 'none'").map(Pids)
     }
 }
 
@@ -85,11 +78,19 @@ impl FromStr for Most {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let most = || text.parse().ok().filter(|most: &usize| *most >= 1);
-        match text {
-            "none" => Ok(Most(None)),
-            _ => most().map(|most| Most(Some(most))).ok_or("a whole number from 1, or 'none'"),
-        }
+        limit(text, |most: &usize| *most >= 1, "a whole number from 1, or 'none'").map(Most)
+    }
+}
+
+/// A number that fits, or `none`; else `wanted`, which says what does.
+fn limit<T: FromStr>(
+    text: &str,
+    fits: impl FnOnce(&T) -> bool,
+    wanted: &'static str,
+) -> Result<Option<T>, &'static str> {
+    match text {
+        "none" => Ok(None),
+        _ => text.parse::<T>().ok().filter(fits).map(Some).ok_or(wanted),
     }
 }
 

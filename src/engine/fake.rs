@@ -15,7 +15,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, Logs, START_TIMEOUT, State, Stop};
+use super::{
+    ASK_TIMEOUT, Answer, Engine, EngineError, Instance, Kind, Launch, Logs, START_TIMEOUT, State, Stop,
+};
 use crate::name::InstanceId;
 
 mod container;
@@ -169,28 +171,23 @@ impl Engine for FakeEngine {
         Kind::Docker
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+    fn list(&self) -> Answer<'_, Vec<Instance>> {
         self.list_all().boxed()
     }
 
-    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn start<'a>(&'a self, launch: &'a Launch) -> Answer<'a> {
         self.call(Call::Start(launch.clone())).boxed()
     }
 
-    fn release<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn release<'a>(&'a self, instance: &'a InstanceId) -> Answer<'a> {
         self.call(Call::Release(instance.clone())).boxed()
     }
 
-    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> Answer<'a> {
         self.call(Call::Stop(instance.clone(), how)).boxed()
     }
 
-    fn logs<'a>(
-        &'a self,
-        instance: &'a InstanceId,
-        tail: usize,
-        follow: bool,
-    ) -> BoxFuture<'a, Result<Logs, EngineError>> {
+    fn logs<'a>(&'a self, instance: &'a InstanceId, tail: usize, follow: bool) -> Answer<'a, Logs> {
         self.logs_of(instance, tail, follow).boxed()
     }
 
@@ -198,7 +195,7 @@ impl Engine for FakeEngine {
         self.changed.notified().boxed()
     }
 
-    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn clear(&self) -> Answer<'_> {
         std::future::ready(Ok(())).boxed()
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::OnceCell;
 
-use super::{Engine, EngineError, Instance, Kind, Launch, Logs, Stop, Trouble};
+use super::{Answer, Engine, EngineError, Instance, Kind, Launch, Logs, Stop, Trouble};
 use crate::name::InstanceId;
 
 /// Makes an engine, or says why there is none yet.
-pub type Make = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Engine>, EngineError>> + Send + Sync>;
+pub type Make = Box<dyn Fn() -> Answer<'static, Arc<dyn Engine>> + Send + Sync>;
 
 /// One that is made at the first call at which it can be. Until then calls fail as if it did not answer.
 pub struct LateEngine {
@@ -34,28 +34,23 @@ impl Engine for LateEngine {
         self.kind
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+    fn list(&self) -> Answer<'_, Vec<Instance>> {
         async move { self.made().await?.list().await }.boxed()
     }
 
-    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn start<'a>(&'a self, launch: &'a Launch) -> Answer<'a> {
         async move { self.made().await?.start(launch).await }.boxed()
     }
 
-    fn release<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn release<'a>(&'a self, instance: &'a InstanceId) -> Answer<'a> {
         async move { self.made().await?.release(instance).await }.boxed()
     }
 
-    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> Answer<'a> {
         async move { self.made().await?.stop(instance, how).await }.boxed()
     }
 
-    fn logs<'a>(
-        &'a self,
-        instance: &'a InstanceId,
-        tail: usize,
-        follow: bool,
-    ) -> BoxFuture<'a, Result<Logs, EngineError>> {
+    fn logs<'a>(&'a self, instance: &'a InstanceId, tail: usize, follow: bool) -> Answer<'a, Logs> {
         async move { self.made().await?.logs(instance, tail, follow).await }.boxed()
     }
 
@@ -66,7 +61,7 @@ impl Engine for LateEngine {
         }
     }
 
-    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn clear(&self) -> Answer<'_> {
         async move { self.made().await?.clear().await }.boxed()
     }
 

@@ -27,6 +27,9 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// What an instance has written, in pieces that need not be lines.
 pub type Logs = BoxStream<'static, Result<Bytes, EngineError>>;
 
+/// What an engine says to a call, once it has done as told or knows that it cannot.
+pub type Answer<'a, T = ()> = BoxFuture<'a, Result<T, EngineError>>;
+
 /// Runs instances of replicas for one deployment.
 ///
 /// The contract, which `tests/contract` checks on every implementation:
@@ -61,30 +64,25 @@ pub trait Engine: Send + Sync + 'static {
     fn kind(&self) -> Kind;
 
     /// Every instance of the deployment.
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>>;
+    fn list(&self) -> Answer<'_, Vec<Instance>>;
 
     /// Makes the instance run.
-    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>>;
+    fn start<'a>(&'a self, launch: &'a Launch) -> Answer<'a>;
 
     /// Takes its name from the instance, which runs on as `NAME--ID`: the mark of one that leaves.
-    fn release<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>>;
+    fn release<'a>(&'a self, instance: &'a InstanceId) -> Answer<'a>;
 
     /// Ends the instance and removes what is left of it.
-    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>>;
+    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> Answer<'a>;
 
     /// The last `tail` lines that the instance has written, and with `follow` what it writes until it ends.
-    fn logs<'a>(
-        &'a self,
-        instance: &'a InstanceId,
-        tail: usize,
-        follow: bool,
-    ) -> BoxFuture<'a, Result<Logs, EngineError>>;
+    fn logs<'a>(&'a self, instance: &'a InstanceId, tail: usize, follow: bool) -> Answer<'a, Logs>;
 
     /// Returns when something may have changed.
     fn changed(&self) -> BoxFuture<'_, ()>;
 
     /// Removes what the engine itself made for the deployment beside the instances, such as a network.
-    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>>;
+    fn clear(&self) -> Answer<'_>;
 
     /// Has instances be looked for at these sources from now on and nowhere else; `before` are those that were members
     /// when another balancer ended, for an engine that knows nobody yet. Of an engine that is told where to find them.
@@ -172,6 +170,8 @@ pub struct Known {
     pub name: Name,
     /// Its id.
     pub instance: InstanceId,
+    /// The source that found it last, where that is known and has another name than it.
+    pub source: Option<Name>,
     /// The share that the engine last told of.
     pub weight: u8,
 }

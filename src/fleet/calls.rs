@@ -117,6 +117,9 @@ impl Fleet {
             Call::Down(reply) => {
                 self.take_out(|_| true);
                 self.desired.sources.clear();
+                if let Some(queue) = self.table.queue() {
+                    queue.close(); // those in line would wait in vain
+                }
                 self.waiting.push(Waiting::Down { reply });
             }
         }

@@ -78,6 +78,7 @@ fn rebuild<'a>(
                 instance: instance.id.clone(),
                 weight: Weight::ONE,
                 told: Weight::ONE,
+                source: None,
                 joined: true,
                 up: instance.state != State::Created,
                 drained: false,

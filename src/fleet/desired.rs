@@ -2,6 +2,7 @@
 
 use rand::{Rng, RngExt};
 
+use super::refusal::{ChangeError, refuse_twice};
 use crate::{
     name::{InstanceId, Name, NameError, Number, Owner},
     ring::{Member, Weight},
@@ -56,95 +57,14 @@ pub struct Want {
     pub weight: Weight,
     /// The share that the engine last told of, where that finds its instances: a change of it is followed.
     pub told: Weight,
+    /// The source that found it last, where they are looked for by name and that has another name than it.
+    pub source: Option<Name>,
     /// Whether any instance of it was ever ready: it is on the ring from then on.
     pub joined: bool,
     /// Whether this instance was ever ready.
     pub up: bool,
     /// Whether it is to get no requests: an operator's will, which every replacement inherits.
     pub drained: bool,
-}
-
-/// Why the set cannot change as asked. Nothing has changed then.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeError {
-    /// More names than replicas to add.
-    #[error("Length of hostname list is more than newly added instances")]
-    TooManyToAdd,
-    /// Fewer addresses than replicas to add that somebody else starts.
-    #[error(
-        "Cannot add {asked} replicas with {given} addresses: they are started elsewhere, so 'hostnames' has the address of each, such as 10.0.0.5:8080"
-    )]
-    NeedsAddresses {
-        /// How many were to come.
-        asked: usize,
-        /// How many addresses were given.
-        given: usize,
-    },
-    /// More names than replicas to remove.
-    #[error("Length of hostname list is more than removable instances")]
-    TooManyToRemove,
-    /// More to remove than there are.
-    #[error("Cannot remove {asked} replicas: there are only {there}")]
-    Fewer {
-        /// How many were to go.
-        asked: usize,
-        /// How many there are.
-        there: usize,
-    },
-    /// No room left on the ring.
-    #[error("Cannot add {asked} replicas: there is room for {room} more")]
-    NoRoom {
-        /// How many were to come.
-        asked: usize,
-        /// How many may.
-        room: usize,
-    },
-    /// Not a name.
-    #[error("'{name}' cannot be a hostname: {why}")]
-    Invalid {
-        /// What was given.
-        name: String,
-        /// What is wrong with it.
-        why: NameError,
-    },
-    /// Already there.
-    #[error("There is already a replica named '{0}'")]
-    Exists(Name),
-    /// A weight that the ring cannot hold.
-    #[error("Cannot give '{name}' the weight {weight}: the ring has room for {most} at most")]
-    Heavy {
-        /// Whose weight.
-        name: Name,
-        /// What it was to be.
-        weight: Weight,
-        /// What it can be.
-        most: usize,
-    },
-    /// Found by a source that finds others too.
-    #[error("Cannot remove '{name}' alone: it is found by '{source_name}', so remove that, or drain it")]
-    FoundBy {
-        /// Who was to go.
-        name: Name,
-        /// Where it is found.
-        source_name: Name,
-    },
-    /// Whoever joins says so itself.
-    #[error(
-        "Cannot add or remove replicas: containers join this pool by their labels and leave it as they end; start or stop those"
-    )]
-    ByLabels,
-    /// Not ours to restart.
-    #[error("Cannot restart '{0}': it is started elsewhere, so it is restarted there; drain it before")]
-    Elsewhere(Name),
-    /// Not ours to read.
-    #[error("Cannot read the logs of '{0}': it is started elsewhere, so they are read there")]
-    Unheard(Name),
-    /// Not there.
-    #[error("There is no replica named '{0}'")]
-    Unknown(String),
-    /// Twice in one call.
-    #[error("The hostname '{0}' is given twice")]
-    Twice(Name),
 }
 
 impl Desired {
@@ -167,6 +87,11 @@ impl Desired {
     /// The replicas in the order of their joining.
     pub fn wants(&self) -> &[Want] {
         &self.wants
+    }
+
+    /// Whether there are to be none, wherever they are looked for.
+    pub fn is_empty(&self) -> bool {
+        self.wants.is_empty() && self.sources.is_empty()
     }
 
     /// The one of this name.
@@ -342,6 +267,7 @@ impl Desired {
             instance,
             weight: Weight::ONE,
             told: Weight::ONE,
+            source: None,
             joined: false,
             up: false,
             drained: false,
@@ -369,145 +295,5 @@ impl Desired {
     }
 }
 
-pub(super) fn refuse_twice(names: &[Name]) -> Result<(), ChangeError> {
-    match names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
-        Some((_, twice)) => Err(ChangeError::Twice(twice.clone())),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use rand::{SeedableRng, rngs::StdRng};
-
-    use super::*;
-
-    fn three() -> (Desired, StdRng) {
-        let mut rng = StdRng::seed_from_u64(1);
-        (Desired::fresh(Owner::from_bits(1), 3, &mut rng), rng)
-    }
-
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    fn name(name: &str) -> Name {
-        name.parse().unwrap()
-    }
-
-    fn shown(desired: &Desired) -> Vec<(String, u16)> {
-        desired.wants().iter().map(|want| (want.name.to_string(), want.number.get())).collect()
-    }
-
-    #[test]
-    fn a_fresh_set_is_server_1_to_n() {
-        let (desired, _) = three();
-        assert_eq!(shown(&desired), [("Server-1".into(), 1), ("Server-2".into(), 2), ("Server-3".into(), 3)]);
-    }
-
-    #[test]
-    fn added_ones_come_last_with_the_lowest_free_numbers_and_drawn_names_for_the_rest() {
-        let (mut desired, mut rng) = three();
-        desired.remove(1, &names(&["Server-2"]), &[]).unwrap();
-        let added = desired.add(3, &names(&["S5", "S4"]), 54, 42, &mut rng).unwrap();
-        assert_eq!(added[..2], [name("S5"), name("S4")]);
-        let drawn = added[2].as_str();
-        assert!(drawn.starts_with("Server-") && drawn.ends_with("-042") && drawn.len() == 14, "{drawn}");
-        let numbers: Vec<u16> = desired.wants().iter().map(|want| want.number.get()).collect();
-        assert_eq!(numbers, [1, 3, 2, 4, 5]);
-    }
-
-    #[test]
-    fn drawn_names_are_never_the_same() {
-        let (mut desired, mut rng) = three();
-        desired.add(900, &[], 997, 7, &mut rng).unwrap();
-        let distinct: std::collections::HashSet<_> =
-            shown(&desired).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(distinct.len(), 903);
-    }
-
-    #[test]
-    fn a_change_that_cannot_be_made_changes_nothing() {
-        let (mut desired, mut rng) = three();
-        let before = desired.clone();
-        let add = |d: &mut Desired, n, list: &[&str], rng: &mut StdRng| {
-            d.add(n, &names(list), 2, 0, rng).unwrap_err()
-        };
-        assert_eq!(add(&mut desired, 1, &["S4", "S5"], &mut rng), ChangeError::TooManyToAdd);
-        assert_eq!(
-            add(&mut desired, 2, &["S4", "server-1"], &mut rng),
-            ChangeError::Exists(name("Server-1"))
-        );
-        assert_eq!(add(&mut desired, 2, &["S4", "s4"], &mut rng), ChangeError::Twice(name("S4")));
-        let invalid = ChangeError::Invalid { name: "a/b".into(), why: NameError::Character };
-        assert_eq!(add(&mut desired, 1, &["a/b"], &mut rng), invalid);
-        assert_eq!(add(&mut desired, 3, &[], &mut rng), ChangeError::NoRoom { asked: 3, room: 2 });
-        let rm = |d: &mut Desired, n, list: &[&str]| d.remove(n, &names(list), &[]).unwrap_err();
-        assert_eq!(rm(&mut desired, 4, &[]), ChangeError::Fewer { asked: 4, there: 3 });
-        assert_eq!(rm(&mut desired, 1, &["Server-1", "Server-2"]), ChangeError::TooManyToRemove);
-        assert_eq!(rm(&mut desired, 1, &["S9"]), ChangeError::Unknown("S9".into()));
-        assert_eq!(rm(&mut desired, 2, &["Server-1", "Server-1"]), ChangeError::Twice(name("Server-1")));
-        assert_eq!(desired, before);
-    }
-
-    #[test]
-    fn named_ones_go_and_beside_them_the_first_in_the_order() {
-        let order = ["Server-2", "Server-3", "Server-1"].map(name);
-        let (mut desired, _) = three();
-        let gone = desired.remove(2, &names(&["server-2"]), &order).unwrap();
-        assert_eq!(gone.len(), 2);
-        assert_eq!(shown(&desired), [("Server-1".into(), 1)]);
-        let (mut desired, _) = three();
-        desired.remove(2, &[], &order).unwrap();
-        assert_eq!(shown(&desired), [("Server-1".into(), 1)]);
-    }
-
-    #[test]
-    fn who_is_drained_stays_so_through_replacements() {
-        let (mut desired, mut rng) = three();
-        assert_eq!(desired.drain("server-2", true), Ok(true));
-        assert_eq!(desired.drain("Server-2", true), Ok(false), "is no news");
-        let old = desired.wants()[1].instance.clone();
-        assert!(desired.replace(&old, &mut rng).unwrap().drained);
-        assert_eq!(desired.members().len(), 0);
-        assert_eq!(desired.drain("Server-2", false), Ok(true));
-        assert!(desired.wants().iter().all(|want| !want.drained));
-        assert_eq!(desired.drain("S9", true), Err(ChangeError::Unknown("S9".into())));
-        assert_eq!(desired.drain("a/b", true), Err(ChangeError::Unknown("a/b".into())));
-    }
-
-    #[test]
-    fn a_replacement_keeps_name_number_and_seat_on_the_ring() {
-        let (mut desired, mut rng) = three();
-        let old = desired.wants()[1].clone();
-        assert!(desired.mark_up(&old.instance));
-        assert!(!desired.mark_up(&old.instance));
-        let new = desired.replace(&old.instance, &mut rng).unwrap().clone();
-        assert_ne!(new.instance, old.instance);
-        assert_eq!((new.name, new.number, new.joined, new.up), (old.name, old.number, true, false));
-    }
-
-    #[test]
-    fn a_weight_is_taken_if_the_ring_has_room_for_it() {
-        let (mut desired, _) = three();
-        let weight = |weight| Weight::new(weight).unwrap();
-        desired.weigh("server-2", weight(3), 5).unwrap();
-        assert_eq!((desired.weight(), desired.wants()[1].weight), (5, weight(3)));
-        let heavy = ChangeError::Heavy { name: name("Server-2"), weight: weight(4), most: 3 };
-        assert_eq!(desired.weigh("Server-2", weight(4), 5), Err(heavy));
-        assert_eq!(desired.weigh("S9", weight(1), 5), Err(ChangeError::Unknown("S9".into())));
-        assert_eq!(desired.weight(), 5);
-    }
-
-    #[test]
-    fn the_stored_set_follows_only_a_changed_count() {
-        let (mut desired, mut rng) = three();
-        desired.add(2, &names(&["S4", "S5"]), 53, 0, &mut rng).unwrap();
-        desired.reconfigure(3, 0, &mut rng);
-        assert_eq!(desired.wants().len(), 5, "3 is what was configured before");
-        desired.reconfigure(2, 0, &mut rng);
-        assert_eq!(shown(&desired), [("Server-1".into(), 1), ("Server-2".into(), 2)]);
-        desired.reconfigure(3, 0, &mut rng);
-        assert_eq!(shown(&desired)[2], ("Server-3".into(), 3));
-    }
-}
+mod tests;

@@ -69,6 +69,7 @@ impl Fleet {
         let known = |want: &Want| Known {
             name: want.name.clone(),
             instance: want.instance.clone(),
+            source: want.source.clone(),
             weight: want.told.get(),
         };
         let before: Vec<Known> = match self.search.sources {
@@ -183,7 +184,7 @@ impl Fleet {
     pub(super) async fn remove_sources(&mut self, count: usize, names: &[String]) -> Result<(), CallError> {
         let mut desired = self.desired.clone();
         let order = self.order_of_leaving();
-        let sources = desired.remove_sources(count, names, &order, |want| self.source_of(want))?;
+        let sources = desired.remove_sources(count, names, &order)?;
         self.store(desired.clone()).await.map_err(|error| CallError::Store(error.to_string()))?;
         self.forsake(&sources);
         Ok(())
@@ -191,18 +192,16 @@ impl Fleet {
 
     /// Looks there no more, and lets those leave that were found there.
     fn forsake(&mut self, sources: &[Name]) {
+        let names: Vec<Name> = self.found_at(sources).cloned().collect();
         self.desired.sources.retain(|source| !sources.contains(source));
-        let found = |want: &&Want| self.source_of(want).is_some_and(|source| sources.contains(&source));
-        let names: Vec<Name> =
-            self.desired.wants().iter().filter(found).map(|want| want.name.clone()).collect();
         self.take_out(|name| names.contains(name));
     }
 
-    /// Where a member was found.
-    fn source_of(&self, want: &Want) -> Option<Name> {
-        let seen = self.observed.iter().find(|seen| seen.id == want.instance);
-        let found = seen.and_then(|seen| seen.found.as_ref()).map(|found| found.source.clone());
-        found.or_else(|| self.desired.sources().contains(&want.name).then(|| want.name.clone()))
+    /// The members that were found at these sources.
+    fn found_at<'a>(&'a self, sources: &'a [Name]) -> impl Iterator<Item = &'a Name> {
+        let is_there =
+            move |want: &&Want| self.desired.source_of(want).is_some_and(|at| sources.contains(at));
+        self.desired.wants().iter().filter(is_there).map(|want| &want.name)
     }
 
     /// Answers an addition of sources when who is found there is ready, or undoes it where they cannot be looked up.
@@ -234,10 +233,8 @@ impl Fleet {
     /// Those found at these sources that do not answer their heartbeats yet.
     fn not_up(&self, sources: &[Name]) -> Vec<Name> {
         let view = self.view.borrow();
-        let found = |want: &&Want| self.source_of(want).is_some_and(|source| sources.contains(&source));
         let up = |name: &Name| view.desired().any(|row| row.name == *name && row.state.is_up());
-        let names = self.desired.wants().iter().filter(found).map(|want| want.name.clone());
-        names.filter(|name| !up(name)).collect()
+        self.found_at(sources).filter(|name| !up(name)).cloned().collect()
     }
 
     /// Tells what happened to one of a set that was.

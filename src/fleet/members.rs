@@ -5,7 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use super::desired::{ChangeError, Configured, Departed, Desired, Want, refuse_twice};
+use super::{
+    desired::{Configured, Departed, Desired, Want},
+    refusal::{ChangeError, refuse_twice},
+};
 use crate::{
     engine::{Instance, fixed::instance_at},
     name::{InstanceId, Name, Number, Owner},
@@ -49,6 +52,11 @@ impl Desired {
     /// Where those are looked for that somebody else starts.
     pub fn sources(&self) -> &[Name] {
         &self.sources
+    }
+
+    /// Where a member was found, as far as that is known.
+    pub fn source_of<'a>(&'a self, want: &'a Want) -> Option<&'a Name> {
+        want.source.as_ref().or_else(|| self.sources.contains(&want.name).then_some(&want.name))
     }
 
     /// Follows a changed list of sources: those that it has no more are sought no more, those that are new are. What was
@@ -98,14 +106,13 @@ impl Desired {
         Ok(names)
     }
 
-    /// Removes `count` sources: the named ones, and beside them those of the first members in this `order`. `source` is
-    /// where a member was found. All or none; returns the sources.
+    /// Removes `count` sources: the named ones, and beside them those of the first members in this `order`. All or none;
+    /// returns the sources.
     pub fn remove_sources(
         &mut self,
         count: usize,
         names: &[String],
         order: &[Name],
-        source: impl Fn(&Want) -> Option<Name>,
     ) -> Result<Vec<Name>, ChangeError> {
         self.has_sources()?;
         if count > self.sources.len() {
@@ -114,13 +121,13 @@ impl Desired {
         if names.len() > count {
             return Err(ChangeError::TooManyToRemove);
         }
-        let named = |name: &String| self.source_named(name, &source);
+        let named = |name: &String| self.source_named(name);
         let mut leaving: Vec<Name> = names.iter().map(named).collect::<Result<_, _>>()?;
         refuse_twice(&leaving)?;
-        let found = order.iter().filter_map(|name| source(self.get(name)?));
-        for other in found.chain(self.sources.iter().rev().cloned()) {
-            if leaving.len() < count && self.sources.contains(&other) && !leaving.contains(&other) {
-                leaving.push(other);
+        let found = order.iter().filter_map(|name| self.source_of(self.get(name)?));
+        for other in found.chain(self.sources.iter().rev()) {
+            if leaving.len() < count && self.sources.contains(other) && !leaving.contains(other) {
+                leaving.push(other.clone());
             }
         }
         self.sources.retain(|source| !leaving.contains(source));
@@ -128,19 +135,18 @@ impl Desired {
     }
 
     /// The source that a caller means: by its own name, or by that of the only one that it finds.
-    fn source_named(&self, name: &str, source: &impl Fn(&Want) -> Option<Name>) -> Result<Name, ChangeError> {
+    fn source_named(&self, name: &str) -> Result<Name, ChangeError> {
         let named = Name::of_source(name).ok().filter(|name| self.sources.contains(name));
         if let Some(named) = named {
             return Ok(named);
         }
         let want = self.known(name)?;
-        let source_name = source(want).ok_or_else(|| ChangeError::Unknown(name.to_owned()))?;
-        let alone =
-            self.wants.iter().filter(|other| source(other).as_ref() == Some(&source_name)).count() == 1;
+        let source = self.source_of(want).ok_or_else(|| ChangeError::Unknown(name.to_owned()))?;
+        let alone = self.wants.iter().filter(|other| self.source_of(other) == Some(source)).count() == 1;
         if alone {
-            Ok(source_name)
+            Ok(source.clone())
         } else {
-            Err(ChangeError::FoundBy { name: want.name.clone(), source_name })
+            Err(ChangeError::FoundBy { name: want.name.clone(), source_name: source.clone() })
         }
     }
 
@@ -160,6 +166,7 @@ impl Desired {
             } else {
                 met.turned_away += 1;
             }
+            self.found_by(&instance.id, &found.source);
         }
         met
     }
@@ -210,6 +217,15 @@ impl Desired {
         }
         want.told = told;
         std::mem::replace(&mut want.weight, told) != told
+    }
+
+    /// Notes which source found a member, where there are sources: of those that say themselves where they belong there is
+    /// none.
+    fn found_by(&mut self, instance: &InstanceId, source: &Name) {
+        if let Some(want) = self.wants.iter_mut().find(|want| want.instance == *instance) {
+            let is_other = self.sources.contains(source) && want.name != *source;
+            want.source = is_other.then(|| source.clone());
+        }
     }
 
     /// The number that it had before; else the lowest that nobody has, nor had who may come back.

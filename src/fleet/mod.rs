@@ -44,6 +44,7 @@ mod pools;
 mod probe;
 mod publish;
 mod reconcile;
+mod refusal;
 #[cfg(test)]
 mod simulation;
 mod standing;
@@ -52,7 +53,7 @@ mod victim;
 mod view;
 
 pub use claim::ClaimError;
-pub use desired::{ChangeError, Configured, Desired};
+pub use desired::{Configured, Desired};
 pub use health::Rules;
 pub use journal::{Entry, Journal};
 pub use members::Room;
@@ -61,6 +62,7 @@ pub use pools::{DEFAULT, Given, Handles, PoolCall, PoolError, Pools, Sheet};
 pub use probe::{GrpcProbe, HttpProbe, ImageProbe, Probe, ProbeSpec, TcpProbe};
 pub use publish::tell;
 pub use reconcile::{Fleet, FleetError, Parts};
+pub use refusal::ChangeError;
 pub use store::{Store, StoreError, Stored};
 pub use victim::Victim;
 pub use view::{LastExit, Line, Others, Reading, Readings, Row, RowState, Traffic, View};
@@ -123,7 +125,8 @@ impl Config {
 /// The only door to a fleet.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    calls: mpsc::Sender<Call>,
+    /// None where there is no fleet.
+    calls: Option<mpsc::Sender<Call>>,
     view: watch::Receiver<Arc<View>>,
     journal: watch::Receiver<Journal>,
     routes: watch::Receiver<Vec<Sheet>>,
@@ -187,18 +190,28 @@ pub enum CallError {
     /// The replicas are gone, but something else could not be removed.
     #[error("the replicas are gone, but something is left: {0}")]
     Left(String),
+    /// There is no fleet.
+    #[error(
+        "nobody keeps the pool '{pool}': {why}; give it settings that it can begin with (PUT /v1/pools/{pool}), or remove it \
+         (DELETE /v1/pools/{pool})"
+    )]
+    Nobody {
+        /// The pool.
+        pool: Box<str>,
+        /// Why there is none.
+        why: String,
+    },
     /// The balancer is stopping.
     #[error("the balancer is stopping")]
     Stopping,
 }
 
 impl Handle {
-    /// That of a pool without a fleet: this is shown of it, and no call is taken.
+    /// That of a pool without a fleet: this is shown of it, and no call is taken, for the problem that it says.
     pub fn of_nobody(view: View, journal: watch::Receiver<Journal>) -> Self {
-        let (calls, _nobody_takes_any) = mpsc::channel(1);
         let (_, view) = watch::channel(Arc::new(view));
         let (_, routes) = watch::channel(Vec::new());
-        Handle { calls, view, journal, routes }
+        Handle { calls: None, view, journal, routes }
     }
 
     /// The pool as it is now.
@@ -276,8 +289,13 @@ impl Handle {
     }
 
     async fn call<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, CallError> {
+        let Some(calls) = &self.calls else {
+            let view = self.view();
+            let why = view.problem.clone().unwrap_or_default();
+            return Err(CallError::Nobody { pool: view.pool.clone(), why });
+        };
         let (reply, answer) = oneshot::channel();
-        self.calls.send(call(reply)).await.map_err(|_| CallError::Stopping)?;
+        calls.send(call(reply)).await.map_err(|_| CallError::Stopping)?;
         answer.await.unwrap_or(Err(CallError::Stopping))
     }
 }

@@ -36,7 +36,7 @@ impl Fleet {
         let members = self.desired.members();
         let ring = self.ring(members).await;
         let seats = ring.members().iter().map(|member| self.seat(member.number)).collect::<Vec<_>>();
-        let table = self.table.next(ring, seats);
+        let table = self.table.next(ring, seats).bare(self.desired.is_empty());
         self.tell_requests(&table, now);
         if !table.same_as(&self.table) {
             self.table = table.clone();

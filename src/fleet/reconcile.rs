@@ -214,7 +214,7 @@ impl Fleet {
             mending: BTreeMap::new(),
         };
         fleet.show();
-        (fleet, Handle { calls: door, view: seen, journal: told, routes: asked })
+        (fleet, Handle { calls: Some(door), view: seen, journal: told, routes: asked })
     }
 
     /// Keeps the replicas alive until it is told to take all down. `nudge` says that a connection failed. Dropping

@@ -102,8 +102,21 @@ impl Store {
         }
     }
 
+    /// Removes the directories of pools in which nothing is stored.
+    pub fn sweep(&self) {
+        let pools = self.pools();
+        for pool in fs::read_dir(&pools).into_iter().flatten().flatten() {
+            let _stays_where_something_is = fs::remove_dir(pool.path());
+        }
+        let _stays_where_something_is = fs::remove_dir(pools);
+    }
+
     fn directory_of(&self, name: &str) -> PathBuf {
-        if name == DEFAULT { self.directory.clone() } else { self.directory.join("pools").join(name) }
+        if name == DEFAULT { self.directory.clone() } else { self.pools().join(name) }
+    }
+
+    fn pools(&self) -> PathBuf {
+        self.directory.join("pools")
     }
 
     /// Where it is.
@@ -219,6 +232,9 @@ struct ReplicaRow {
     /// The weight that its engine told; written only where that is another than 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     told: u8,
+    /// Where it was found, where that has another name than it: none in what was written before that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
 }
 
 fn one() -> u8 {
@@ -241,6 +257,7 @@ impl StateFile {
             up: want.up,
             drained: want.drained,
             told: want.told.get(),
+            source: want.source.as_ref().map(Name::to_string),
         };
         let texts = |names: &[Name]| names.iter().map(Name::to_string).collect::<Vec<_>>();
         let departed = |gone: &Departed| DepartedRow {
@@ -281,6 +298,10 @@ impl StateFile {
                 up: row.up,
                 drained: row.drained,
                 told: Weight::new(row.told)?,
+                source: match &row.source {
+                    Some(text) => Some(source(text)?),
+                    None => None,
+                },
             })
         };
         let wants = self.replicas.iter().map(want).collect::<Option<_>>()?;
@@ -372,6 +393,41 @@ mod tests {
         let text = fs::read_to_string(store.path()).unwrap().replace("fixed", "docker");
         fs::write(store.path(), text).unwrap();
         assert!(matches!(store.load(), Err(StoreError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn where_one_was_found_is_loaded_again_and_was_not_always_stored() {
+        let directory = Temporary::new("sources");
+        let store = Store::open(&directory.0).unwrap();
+        let service = Name::of_source("_http._tcp.shop.test").unwrap();
+        let mut desired = Desired::of_sources(Owner::from_bits(9), std::slice::from_ref(&service));
+        let (one, number) = (Name::of_found("a.test:80").unwrap(), Number::new(1).unwrap());
+        desired.push_instance(one, number, InstanceId::from_bits(1));
+        let before = Stored { engine: Kind::Fixed, desired };
+        let mut stored = before.clone();
+        stored.desired.wants[0].source = Some(service);
+        store.save(&stored).unwrap();
+        assert_eq!(store.load().unwrap(), Some(stored));
+        let text = fs::read_to_string(store.path()).unwrap();
+        let line = ",\n      \"source\": \"_http._tcp.shop.test\"";
+        assert!(text.contains(line), "{text}");
+        fs::write(store.path(), text.replace(line, "")).unwrap();
+        assert_eq!(store.load().unwrap(), Some(before));
+    }
+
+    #[test]
+    fn a_pool_of_which_something_is_stored_is_not_swept_away() {
+        let directory = Temporary::new("sweep");
+        let store = Store::open(&directory.0).unwrap();
+        let (kept, _empty) = (store.of_pool("kept").unwrap(), store.of_pool("empty").unwrap());
+        let desired = Desired::fresh(Owner::from_bits(9), 3, &mut StdRng::seed_from_u64(1));
+        kept.save(&Stored { engine: Kind::Process, desired }).unwrap();
+        store.sweep();
+        assert!(kept.load().unwrap().is_some() && !directory.0.join("pools/empty").exists());
+        kept.clear().unwrap();
+        store.sweep();
+        store.sweep();
+        assert!(!directory.0.join("pools").exists() && directory.0.exists());
     }
 
     #[test]

@@ -38,6 +38,9 @@ impl Keeper {
             self.remove(&name, None).await;
         }
         self.resume_routes(&config.sections.routes)?;
+        if self.common.adopt {
+            self.tell_of_strays();
+        }
         Ok(())
     }
 
@@ -107,7 +110,8 @@ impl Keeper {
         tracing::info!(pool = %name, engine = %kind, replicas, state = %state.display(), "keeping");
         let ring = Arc::new(Ring::build(&[], &config.fleet.ring)?);
         let table = Table::new(ring, Vec::new()).shared(Policy::new(&config.policy), config.max_in_flight);
-        let (engine, table) = (opened.engine(config), table.queued(config.queue));
+        let table = table.queued(config.queue).bare(desired.is_empty());
+        let engine = opened.engine(config);
         let parts = fleet::Parts {
             engine: engine.clone(),
             probe,

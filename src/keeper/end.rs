@@ -183,6 +183,7 @@ impl Keeper {
         if failed.is_empty() {
             let forgotten = Memory::clear(self.store.directory());
             failed.extend(forgotten.err().map(|error| left(error.to_string())));
+            self.store.sweep();
         }
         failed.into_iter().next().map_or(Ok(()), Err)
     }

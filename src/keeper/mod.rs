@@ -22,6 +22,7 @@ mod end;
 mod memory;
 mod open;
 mod routes;
+mod strays;
 #[cfg(test)]
 mod tests;
 

@@ -41,13 +41,15 @@ pub(super) enum Opened {
 pub(super) async fn open(pool: &Pool, store: &Store, docker: &Shared) -> anyhow::Result<(Opened, Desired)> {
     let stored = store.load()?;
     let mut rng = StdRng::from_rng(&mut rand::rng());
-    let kind = pool.engine.or(stored.as_ref().map(|stored| stored.engine));
+    let was = stored.as_ref().map(|stored| stored.engine);
+    let kind = if pool.is_ending { was.or(pool.engine) } else { pool.engine.or(was) };
     let opened = open_engine(pool, kind, stored.is_some(), docker).await?;
     let kind = opened.kind();
     if let Some(stored) = stored.as_ref().filter(|stored| stored.engine != kind) {
         bail!(other_engine(stored, kind, store.directory()));
     }
     let desired = match stored {
+        Some(Stored { desired, .. }) if pool.is_ending => desired,
         Some(Stored { mut desired, .. }) => {
             reconfigure(&mut desired, kind, pool, &mut rng);
             desired
@@ -203,8 +205,23 @@ mod tests {
     fn pool(settings: &[(&str, &str)]) -> Pool {
         let given = |(name, value): &(&str, &str)| ((*name).to_owned(), Given::One((*value).to_owned()));
         let sheet: Sheet = settings.iter().map(given).collect();
-        let common = Common { deployment: "test".parse().unwrap(), docker_concurrency: 1, adopt: false };
+        let deployment = "test".parse().unwrap();
+        let common = Common { deployment, docker_concurrency: 1, adopt: false, is_ending: false };
         Section::of_sheet("pool 'a'", "a", &sheet).pool(&common).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_only_to_be_taken_down_is_what_is_stored() {
+        let directory = std::env::temp_dir().join(format!("ringkeeper-open-{}", std::process::id()));
+        let store = Store::open(&directory).unwrap();
+        let desired = Desired::fresh(Owner::from_bits(1), 2, &mut StdRng::seed_from_u64(1));
+        store.save(&Stored { engine: Kind::Process, desired }).unwrap();
+        let mut elsewhere = pool(&[("upstream", "a:1")]);
+        assert!(open(&elsewhere, &store, &Shared::default()).await.is_err());
+        elsewhere.is_ending = true;
+        let (opened, desired) = open(&elsewhere, &store, &Shared::default()).await.unwrap();
+        assert_eq!((opened.kind(), desired.wants().len()), (Kind::Process, 2));
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     /// A call that named another name server was told that all was well, and the old one was asked on.

@@ -223,11 +223,25 @@ async fn a_pool_of_a_call_that_cannot_begin_is_there_all_the_same() {
     let (mut keeper, doors) = directory.keep(&[]).await;
     let problem = || doors.pools.get("mended").unwrap().view().problem.clone();
     assert!(problem().unwrap().contains("upstreams_env"));
+    let refused = doors.pools.get("mended").unwrap().scale(1).await.unwrap_err();
+    let (pool, why) = ("mended".into(), problem().unwrap());
+    assert_eq!(refused, CallError::Nobody { pool, why }, "that it is stopping would be no help");
+    assert!(refused.to_string().contains("PUT /v1/pools/mended"), "{refused}");
     assert_eq!(doors.pools.routes().to_vec(), [route("mended")]);
     keeper.put("mended", empty()).await.unwrap();
     assert_eq!(problem(), None);
     keeper.down().await.unwrap();
     assert_eq!(Memory::load(&directory.0).unwrap(), Memory::default());
+}
+
+#[tokio::test]
+async fn nothing_of_a_pool_is_stored_once_all_is_taken_down() {
+    let directory = Directory::new("down");
+    let (mut keeper, _doors) = directory.keep(&[("of-file", empty())]).await;
+    keeper.put("of-call", empty()).await.unwrap();
+    assert!(directory.0.join("pools/of-call").exists() && directory.0.join("pools/of-file").exists());
+    keeper.down().await.unwrap();
+    assert!(!directory.0.join("pools").exists());
 }
 
 #[tokio::test]

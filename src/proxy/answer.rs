@@ -10,6 +10,8 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 pub enum Failure {
     /// No replica could be connected to.
     NoCandidate,
+    /// No route takes the request, and where it goes then there are no replicas.
+    Astray,
     /// Each replica has as many requests as it may have.
     Full,
     /// So has each, and as many requests wait as may; after so many seconds to be tried again.
@@ -68,6 +70,9 @@ impl Failure {
         let full = "Every server replica has as many requests as it may have";
         let (status, message) = match self {
             Failure::NoCandidate => return unavailable(1, "No server replica is ready"),
+            Failure::Astray => {
+                return unavailable(1, "No route takes this request, and the default pool has no replicas");
+            }
             Failure::Full => return unavailable(1, full),
             Failure::Crowded(after) => {
                 return unavailable(after, &format!("{full}, and as many wait as may"));
@@ -182,6 +187,7 @@ mod tests {
     fn no_candidate_is_a_503_that_says_when_to_try_again() {
         for (failure, after, again) in [
             (Failure::NoCandidate, 1, "in a second"),
+            (Failure::Astray, 1, "and the default pool has no replicas, try again in a second"),
             (Failure::Full, 1, "in a second"),
             (Failure::Crowded(7), 7, "as many wait as may, try again in 7 seconds"),
             (Failure::Waited(1), 1, "as long as a request may wait, try again in a second"),

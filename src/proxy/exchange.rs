@@ -109,7 +109,7 @@ impl Exchange {
     fn note(&mut self, why: Unclaimed) {
         if matches!(self.failure, Failure::NoCandidate | Failure::Full) {
             self.failure = match why {
-                Unclaimed::Nobody => self.failure,
+                Unclaimed::Nobody => Failure::NoCandidate,
                 Unclaimed::Full => Failure::Full,
                 Unclaimed::Crowded(after) => Failure::Crowded(after),
                 Unclaimed::Late(after) => Failure::Waited(after),

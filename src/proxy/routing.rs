@@ -117,6 +117,11 @@ impl Routing {
         &self.pools
     }
 
+    /// Whether there are routes.
+    pub(super) fn has_routes(&self) -> bool {
+        !self.routes.is_empty()
+    }
+
     /// The route at this place.
     pub(super) fn route(&self, at: usize) -> &Route {
         &self.routes[at].0

@@ -13,8 +13,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
-use rand::Rng;
 
+mod claiming;
 mod counts;
 mod place;
 pub mod queue;
@@ -22,16 +22,13 @@ mod replica;
 mod times;
 mod waiting;
 
+pub use claiming::Unclaimed;
 pub use counts::Counts;
 pub use place::{Place, Waiting};
 pub use replica::{InFlight, Replica};
 pub use times::{Spread, Times};
 
-use crate::{
-    name::{InstanceId, Number},
-    policy::{Candidates, Load, Policy, Rank, Request},
-    ring::Ring,
-};
+use crate::{policy::Policy, ring::Ring};
 use queue::Queue;
 
 /// Which pool, for as long as the balancer runs: a later one has another, also under the same name.
@@ -53,6 +50,8 @@ pub struct Table {
     sharing: Arc<Sharing>,
     /// Where requests wait when all are full, where they may.
     queue: Option<Arc<Queue>>,
+    /// Whether the pool is to have no replicas.
+    is_bare: bool,
 }
 
 /// How requests are shared out; the same in all tables of a pool.
@@ -65,36 +64,6 @@ struct Sharing {
     most: usize,
     /// What [`Table::slow`] says, in microseconds; 0 for nothing.
     slow: AtomicU64,
-}
-
-/// Why nobody was claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unclaimed {
-    /// Nobody serves who was not tried.
-    Nobody,
-    /// Each of those has as much in flight as it may have, or others wait for them already.
-    Full,
-    /// So has each, and as many wait as may. After so many seconds the line should have moved.
-    Crowded(u64),
-    /// The request waited for as long as it may. The same.
-    Late(u64),
-}
-
-/// The seats of a table as one request sees them.
-struct Open<'a> {
-    table: &'a Table,
-    id: u64,
-    tried: &'a [InstanceId],
-}
-
-/// The replica that a request prefers to all others.
-enum Preferred<'a> {
-    /// It may have the request.
-    Free(&'a Arc<Replica>),
-    /// It has as much in flight as it may have.
-    Full,
-    /// There is none, or something speaks against it.
-    Nobody,
 }
 
 /// The one place where fleets leave a [`Snapshot`] and requests find it.
@@ -122,7 +91,13 @@ impl Table {
     /// If there is not exactly one seat for each member.
     pub fn new(ring: Arc<Ring>, seats: Vec<Option<Arc<Replica>>>) -> Self {
         assert_eq!(ring.members().len(), seats.len(), "a seat for each member");
-        Table { ring, seats, sharing: Arc::new(Sharing::new(Policy::default(), usize::MAX)), queue: None }
+        let sharing = Arc::new(Sharing::new(Policy::default(), usize::MAX));
+        Table { ring, seats, sharing, queue: None, is_bare: false }
+    }
+
+    /// The same, which says whether the pool is to have no replicas, rather than none that serves yet.
+    pub fn bare(self, is_bare: bool) -> Self {
+        Table { is_bare, ..self }
     }
 
     /// The same, where this policy decides, and no replica has more than `most` in flight.
@@ -156,6 +131,11 @@ impl Table {
             table.serving().for_each(|replica| replica.serve(queue));
         }
         table
+    }
+
+    /// Whether the pool is to have no replicas.
+    pub fn is_bare(&self) -> bool {
+        self.is_bare
     }
 
     /// What decides who serves.
@@ -212,7 +192,8 @@ impl Table {
             (None, None) => true,
             _ => false,
         };
-        let alike = Arc::ptr_eq(&self.ring, &other.ring)
+        let alike = self.is_bare == other.is_bare
+            && Arc::ptr_eq(&self.ring, &other.ring)
             && Arc::ptr_eq(&self.sharing, &other.sharing)
             && self.queue.as_ref().map(Arc::as_ptr) == other.queue.as_ref().map(Arc::as_ptr);
         alike && self.seats.iter().zip(&other.seats).all(same)
@@ -308,388 +289,7 @@ impl Published {
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.iter().map(|core| core.load(SeqCst)).min().unwrap_or(u64::MAX)
     }
-
-    /// Claims the candidate of this pool that its policy chooses among those that are none of `tried` and may have one more
-    /// in flight: one that nothing speaks against, else one that the least speaks against. The replica of the `preferred`
-    /// number goes first whatever the policy, unless it is suspected or ejected.
-    pub fn claim<R: Rng>(
-        &self,
-        pool: PoolId,
-        mut request: Request<'_, R>,
-        preferred: Option<Number>,
-        tried: &[InstanceId],
-    ) -> Result<InFlight, Unclaimed> {
-        loop {
-            let epoch = self.epoch();
-            let snapshot = self.load();
-            let table = snapshot.table(pool).ok_or(Unclaimed::Nobody)?;
-            let open = Open { table, id: request.id, tried };
-            let preferred = open.preferred(preferred);
-            let chosen = match preferred {
-                Preferred::Free(replica) => Some(replica),
-                Preferred::Full | Preferred::Nobody => open.choose(&mut request),
-            };
-            let Some(chosen) = chosen.filter(|chosen| open.is_for_us(chosen)) else {
-                return Err(open.unclaimed());
-            };
-            let Sharing { is_measured, most, .. } = *table.sharing;
-            let is_stand_in = matches!(preferred, Preferred::Full);
-            let Some(mut claim) = InFlight::new(chosen, most, is_measured, is_stand_in) else {
-                if most == usize::MAX {
-                    return Err(Unclaimed::Full);
-                }
-                continue; // who has become full meanwhile is not chosen again
-            };
-            if self.epoch() == epoch {
-                claim.prove();
-                return Ok(claim);
-            }
-        }
-    }
-}
-
-impl<'a> Open<'a> {
-    /// Whether a request may have this one. Not where others wait for it already; nor where it is one to which others are
-    /// preferred, and waiting for one of those spares the request a failure.
-    fn is_for_us(&self, chosen: &Replica) -> bool {
-        let Some(queue) = &self.table.queue else { return true };
-        let mut all = 0..self.table.seats.len();
-        let is_sound = |position| self.untried(position).is_some_and(|replica| !replica.is_shunned());
-        !(queue.is_waited_in() || queue.is_open() && chosen.is_shunned() && all.any(is_sound))
-    }
-
-    fn choose<R: Rng>(&self, request: &mut Request<'_, R>) -> Option<&'a Arc<Replica>> {
-        let position = self.table.policy().choose(request, self)?;
-        self.table.seats[position].as_ref()
-    }
-
-    fn preferred(&self, number: Option<Number>) -> Preferred<'a> {
-        let Some(number) = number else { return Preferred::Nobody };
-        let position = self.table.ring.members().binary_search_by_key(&number, |member| member.number);
-        let replica = position.ok().and_then(|position| self.untried(position));
-        match replica.filter(|replica| replica.rank(self.id) <= Rank::Warming) {
-            Some(replica) if self.has_room(replica) => Preferred::Free(replica),
-            Some(_) => Preferred::Full,
-            None => Preferred::Nobody,
-        }
-    }
-
-    /// Whether it may have one more in flight.
-    fn has_room(&self, replica: &Replica) -> bool {
-        let most = self.table.sharing.most;
-        most == usize::MAX || replica.in_flight() < most
-    }
-
-    /// The one who sits here and was not tried.
-    fn untried(&self, position: usize) -> Option<&'a Arc<Replica>> {
-        let replica = self.table.seats[position].as_ref();
-        replica.filter(|replica| !self.tried.contains(&replica.instance) && !replica.is_given_up())
-    }
-
-    #[cold]
-    fn unclaimed(&self) -> Unclaimed {
-        let is_there = (0..self.table.seats.len()).any(|position| self.untried(position).is_some());
-        if is_there { Unclaimed::Full } else { Unclaimed::Nobody }
-    }
-}
-
-impl Candidates for Open<'_> {
-    fn ring(&self) -> &Ring {
-        &self.table.ring
-    }
-
-    fn rank(&self, position: usize) -> Option<Rank> {
-        let replica = self.untried(position)?;
-        self.has_room(replica).then(|| replica.rank(self.id))
-    }
-
-    fn load(&self, position: usize) -> &Load {
-        self.table.seats[position].as_ref().expect("asked only where someone sits").load()
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{net::SocketAddr, sync::Barrier, thread};
-
-    use rand::{SeedableRng, rngs::StdRng};
-
-    use super::*;
-    use crate::{
-        name::Number,
-        policy::{Kind, Settings},
-        ring::{Member, Spec, Weight},
-    };
-
-    const POOL: PoolId = PoolId(0);
-
-    fn published(table: Table, cores: usize) -> Published {
-        let published = Published::new(cores);
-        published.publish(POOL, table);
-        published
-    }
-
-    fn replica(number: u16) -> Arc<Replica> {
-        let name = format!("Server-{number}").parse().unwrap();
-        let instance = InstanceId::from_bits(number.into());
-        let address = SocketAddr::from(([127, 0, 0, 1], number));
-        Arc::new(Replica::new(name, Number::new(number).unwrap(), instance, address))
-    }
-
-    fn table(seats: Vec<Option<Arc<Replica>>>) -> Table {
-        let members: Vec<_> = (1..=seats.len() as u16)
-            .map(|number| Member { number: Number::new(number).unwrap(), weight: Weight::ONE })
-            .collect();
-        Table::new(Arc::new(Ring::build(&members, &Spec::assignment()).unwrap()), seats)
-    }
-
-    fn claim(published: &Published, id: u64, tried: &[InstanceId]) -> Result<InFlight, Unclaimed> {
-        let rng = &mut StdRng::seed_from_u64(id);
-        published.claim(POOL, Request { id, now: Duration::ZERO, rng }, None, tried)
-    }
-
-    #[test]
-    fn one_that_is_away_is_skipped_and_the_others_keep_their_keys() {
-        let (one, two, three) = (replica(1), replica(2), replica(3));
-        let whole = table(vec![Some(one.clone()), Some(two.clone()), Some(three.clone())]);
-        let without = table(vec![Some(one), Some(two), None]);
-        for id in 100_000..101_000 {
-            let before = whole.candidates(id).next().unwrap();
-            let after = without.candidates(id).next().unwrap();
-            assert!(before.number == after.number || before.number == three.number, "{id}");
-        }
-    }
-
-    #[test]
-    fn a_claim_counts_until_it_is_dropped_and_skips_what_was_tried() {
-        let (one, two) = (replica(1), replica(2));
-        let published = published(table(vec![Some(one.clone()), Some(two.clone())]), 0);
-        let first = claim(&published, 7, &[]).unwrap();
-        assert_eq!(first.replica().in_flight(), 1);
-        let second = claim(&published, 7, &[first.replica().instance.clone()]).unwrap();
-        assert_ne!(first.replica().instance, second.replica().instance);
-        assert!(claim(&published, 7, &[one.instance.clone(), two.instance.clone()]).is_err());
-        drop((first, second));
-        assert_eq!((one.in_flight(), two.in_flight()), (0, 0));
-        assert_eq!([one, two].map(|replica| replica.counts().completed()), [1, 1]);
-    }
-
-    #[test]
-    fn what_something_speaks_against_comes_last_but_before_nobody() {
-        let replicas = [replica(1), replica(2), replica(3)];
-        let published = published(table(replicas.clone().map(Some).to_vec()), 0);
-        let order = |id| {
-            let mut tried = Vec::new();
-            while let Ok(claim) = claim(&published, id, &tried) {
-                tried.push(claim.replica().instance.clone());
-            }
-            tried
-        };
-        let [first, second, third] = order(7).try_into().unwrap();
-        let of = |instance| replicas.iter().find(|replica| replica.instance == instance).unwrap();
-        of(first.clone()).suspect();
-        assert_eq!(order(7), [second.clone(), third.clone(), first.clone()]);
-        of(second.clone()).set_ejected(true);
-        assert_eq!(order(7), [third.clone(), second.clone(), first.clone()]);
-        let seen = of(first.clone()).suspicions();
-        of(first.clone()).suspect();
-        of(first.clone()).clear(seen);
-        assert_eq!(order(7), [third.clone(), second.clone(), first.clone()], "the second is not cleared");
-        of(first.clone()).clear(seen + 1);
-        assert_eq!(order(7), [first.clone(), third.clone(), second.clone()]);
-        of(first).set_given_up(true);
-        assert_eq!(order(7), [third, second]);
-    }
-
-    #[test]
-    fn one_that_warms_up_gets_its_share_of_its_keys_and_always_the_same() {
-        let (one, two) = (replica(1), replica(2));
-        let published = published(table(vec![Some(one.clone()), Some(two.clone())]), 0);
-        let keys = || -> Vec<u64> {
-            let its = |id: &u64| claim(&published, *id, &[]).unwrap().replica().number == one.number;
-            (0..20_000).filter(its).collect()
-        };
-        let all = keys();
-        let mut before = Vec::new();
-        for part in [0.0, 0.1, 0.5, 1.0] {
-            one.set_share(part);
-            let now = keys();
-            let expected = all.len() as f64 * part;
-            assert!((now.len() as f64 - expected).abs() < 0.02 * all.len() as f64, "{part}: {}", now.len());
-            assert!(before.iter().all(|id| now.contains(id)), "{part}");
-            before = now;
-        }
-        assert_eq!(before, all);
-    }
-
-    #[test]
-    fn what_every_core_has_taken_note_of_is_acknowledged() {
-        let published = published(table(vec![]), 2);
-        published.acknowledge(0, 7);
-        assert_eq!(published.acknowledged(), 0);
-        published.acknowledge(1, 5);
-        assert_eq!(published.acknowledged(), 5);
-    }
-
-    #[test]
-    fn a_pool_is_changed_and_removed_without_the_others() {
-        let (one, two) = (replica(1), replica(2));
-        let published = published(table(vec![Some(one.clone())]), 0);
-        let other = PoolId(7);
-        let of = |pool| {
-            let rng = &mut StdRng::seed_from_u64(1);
-            published.claim(pool, Request { id: 1, now: Duration::ZERO, rng }, None, &[])
-        };
-        assert_eq!(of(other).unwrap_err(), Unclaimed::Nobody);
-        published.publish(other, table(vec![Some(two.clone())]));
-        assert!(Arc::ptr_eq(of(POOL).unwrap().replica(), &one));
-        assert!(Arc::ptr_eq(of(other).unwrap().replica(), &two));
-        published.remove(POOL);
-        assert_eq!(of(POOL).unwrap_err(), Unclaimed::Nobody);
-        assert!(Arc::ptr_eq(of(other).unwrap().replica(), &two));
-        assert_eq!(published.epoch(), 3);
-    }
-
-    #[test]
-    fn nothing_is_claimed_any_more_once_a_table_without_it_is_out_and_its_count_is_zero() {
-        let (one, two) = (replica(1), replica(2));
-        let with = table(vec![Some(one.clone()), Some(two.clone())]);
-        let without = table(vec![None, Some(two)]);
-        let published = published(with.clone(), 0);
-        let gone = std::sync::atomic::AtomicBool::new(false);
-        thread::scope(|scope| {
-            let claimers: Vec<_> = (0..2)
-                .map(|_| {
-                    scope.spawn(|| {
-                        for id in 0..200_000u64 {
-                            let was_gone = gone.load(SeqCst);
-                            let claim = claim(&published, id, &[]).unwrap();
-                            assert!(!(was_gone && claim.replica().number == one.number && gone.load(SeqCst)));
-                        }
-                    })
-                })
-                .collect();
-            while claimers.iter().any(|claimer| !claimer.is_finished()) {
-                published.publish(POOL, without.clone());
-                while one.in_flight() > 0 {
-                    std::hint::spin_loop();
-                }
-                gone.store(true, SeqCst);
-                (0..200).for_each(|_| std::hint::spin_loop());
-                gone.store(false, SeqCst);
-                published.publish(POOL, with.clone());
-            }
-        });
-    }
-
-    #[test]
-    fn one_that_has_all_it_may_have_is_passed_over_and_where_all_have_that_is_said() {
-        let seats = vec![Some(replica(1)), Some(replica(2))];
-        let published = published(table(seats).shared(Policy::default(), 2), 0);
-        let first = claim(&published, 7, &[]).unwrap();
-        let (again, other) = (claim(&published, 7, &[]).unwrap(), claim(&published, 7, &[]).unwrap());
-        assert!(Arc::ptr_eq(first.replica(), again.replica()));
-        assert!(!Arc::ptr_eq(first.replica(), other.replica()));
-        let last = claim(&published, 7, &[]).unwrap();
-        assert_eq!(claim(&published, 7, &[]).unwrap_err(), Unclaimed::Full);
-        let tried = [first.replica().instance.clone(), other.replica().instance.clone()];
-        assert_eq!(claim(&published, 7, &tried).unwrap_err(), Unclaimed::Nobody);
-        drop(first);
-        assert!(Arc::ptr_eq(claim(&published, 7, &[]).unwrap().replica(), again.replica()));
-        drop(last);
-    }
-
-    /// Claims for a request that prefers this number.
-    fn claim_preferring(
-        published: &Published,
-        number: u16,
-        tried: &[InstanceId],
-    ) -> Result<InFlight, Unclaimed> {
-        let rng = &mut StdRng::seed_from_u64(1);
-        published.claim(POOL, Request { id: 7, now: Duration::ZERO, rng }, Number::new(number), tried)
-    }
-
-    #[test]
-    fn the_preferred_one_goes_first_by_every_policy_as_long_as_it_serves() {
-        for kind in Kind::ALL {
-            let (one, two, three) = (replica(1), replica(2), replica(3));
-            let seats = [&one, &two, &three].map(|replica| Some(replica.clone())).to_vec();
-            let policy = Policy::new(&Settings { kind: *kind, ..Settings::default() });
-            let table = table(seats).shared(policy, usize::MAX);
-            let published = published(table.clone(), 0);
-            let goes_to = |number: u16| {
-                let claim = claim_preferring(&published, number, &[]).unwrap();
-                assert!(!claim.is_stand_in());
-                claim.replica().number.get()
-            };
-            let stays = |number| (0..20).all(|_| goes_to(number) == number);
-            assert!([1, 2, 3].into_iter().all(stays), "{kind}");
-            two.set_share(0.0);
-            assert!(stays(2), "{kind}: it warms up");
-            two.set_share(1.0);
-            two.set_ejected(true);
-            assert!((0..20).all(|_| goes_to(2) != 2), "{kind}: it is ejected");
-            two.set_ejected(false);
-            two.suspect();
-            assert!((0..20).all(|_| goes_to(2) != 2), "{kind}: it is suspected");
-            two.clear(two.suspicions());
-            assert!(stays(2), "{kind}");
-            let other = claim_preferring(&published, 2, std::slice::from_ref(&two.instance)).unwrap();
-            assert!(!Arc::ptr_eq(other.replica(), &two) && !other.is_stand_in(), "{kind}: it was tried");
-            two.set_given_up(true);
-            assert!((0..20).all(|_| goes_to(2) != 2), "{kind}: it is dead");
-            let away = table.next(table.ring().clone(), vec![Some(one.clone()), None, Some(three.clone())]);
-            published.publish(POOL, away);
-            assert!((0..20).all(|_| goes_to(2) != 2), "{kind}: it is away");
-            assert!([4, u16::MAX].into_iter().all(|number| goes_to(number) != 2), "{kind}: there is none");
-        }
-    }
-
-    #[test]
-    fn another_stands_in_for_the_preferred_one_while_that_is_full() {
-        let seats = vec![Some(replica(1)), Some(replica(2))];
-        let published = published(table(seats).shared(Policy::default(), 1), 0);
-        let first = claim_preferring(&published, 2, &[]).unwrap();
-        assert_eq!((first.replica().number.get(), first.is_stand_in()), (2, false));
-        let other = claim_preferring(&published, 2, &[]).unwrap();
-        assert_eq!((other.replica().number.get(), other.is_stand_in()), (1, true));
-        assert_eq!(claim_preferring(&published, 2, &[]).unwrap_err(), Unclaimed::Full);
-        first.replica().set_ejected(true);
-        drop(other);
-        assert!(!claim_preferring(&published, 2, &[]).unwrap().is_stand_in(), "it would not be preferred");
-    }
-
-    #[test]
-    fn there_is_never_one_more_in_flight_than_there_may_be() {
-        const MOST: usize = 3;
-        let replicas = [replica(1), replica(2)];
-        for kind in [Kind::Ring, Kind::LeastRequests, Kind::RoundRobin] {
-            let policy = Policy::new(&Settings { kind, ..Settings::default() });
-            let table = table(replicas.clone().map(Some).to_vec()).shared(policy, MOST);
-            let published = published(table, 0);
-            let (refused, start) = (AtomicU64::new(0), Barrier::new(4));
-            thread::scope(|scope| {
-                for core in 0..4 {
-                    let (published, replicas, refused, start) = (&published, &replicas, &refused, &start);
-                    scope.spawn(move || {
-                        let mut held = Vec::new();
-                        start.wait();
-                        for id in 0..20_000 {
-                            match claim(published, id * 4 + core, &[]) {
-                                Ok(claim) => held.push(claim),
-                                Err(why) => {
-                                    assert_eq!(why, Unclaimed::Full);
-                                    refused.fetch_add(1, SeqCst);
-                                    held.truncate(held.len() / 2);
-                                }
-                            }
-                            assert!(replicas.iter().all(|replica| replica.in_flight() <= MOST));
-                        }
-                    });
-                }
-            });
-            assert!(replicas.iter().all(|replica| replica.in_flight() == 0), "{kind}");
-            assert!(refused.into_inner() > 0, "{kind}: it was never full");
-        }
-    }
-}
+mod tests;

@@ -1,11 +1,13 @@
 //! The balancer goes and comes back; the containers stay.
 
+use serde_json::json;
+
 use crate::{
     beside_others,
     support::{
-        Balancer, Deployment,
-        docker::{container_of, containers, docker, has_network},
-        stderr, until,
+        Balancer, Client, Deployment, PATIENCE,
+        docker::{container_of, containers, docker, has_network, image},
+        stderr, until, within,
     },
 };
 
@@ -79,6 +81,41 @@ async fn a_lost_state_directory_is_refused_until_the_replicas_are_adopted_and_no
         (seats, before),
         "they are its own from then on"
     );
+    assert_eq!(running_since(&deployment), there);
+}
+
+/// What calls say of a pool is in the state directory alone: without it, nobody missed the pool, or said that its containers
+/// were there.
+#[tokio::test]
+async fn what_is_left_of_a_pool_of_a_call_is_told_of_and_adopted_once_that_is_made_again() {
+    let Some(_turn) = beside_others().await else { return };
+    let deployment = Deployment::of_containers();
+    let mut balancer = deployment.start(&["--replicas", "1"]).await;
+    let settings = json!({ "engine": "docker", "image": image(), "replicas": 1 }).to_string();
+    let ready_again = async |balancer: &Balancer| {
+        let mut operator = Client::connect(balancer.admin).await;
+        let put = operator.call("PUT", "/v1/pools/extra", &settings).await;
+        assert_eq!(put.status, 200, "{}", put.body);
+        within(PATIENCE, "it is ready", async || {
+            let shown = operator.call("GET", "/v1/pools/extra", "").await.json();
+            let row = &shown["replicas"][0];
+            (row["state"] == "ready").then(|| row["instance"].as_str().expect("a text").to_owned())
+        })
+        .await
+    };
+    let instance = ready_again(&balancer).await;
+    balancer.kill();
+    let (there, name) = (running_since(&deployment), container_of(&deployment.name, &instance).name);
+    std::fs::remove_dir_all(&deployment.state).unwrap();
+
+    let balancer = deployment.start(&["--replicas", "1", "--adopt"]).await;
+    let told = within(PATIENCE, "it is told", async || {
+        balancer.log().into_iter().find(|line| line.contains("there is no pool 'extra'"))
+    })
+    .await;
+    assert!(told.contains("PUT /v1/pools/extra"), "{told}");
+    assert!(told.contains(&format!("`docker rm --force {name}`")), "{told}");
+    assert_eq!(ready_again(&balancer).await, instance);
     assert_eq!(running_since(&deployment), there);
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     fixed::{ADD, QUICK, RM, Upstream, answered_by, call, has},
+    pools::{File, ready},
     support::{
         Balancer, Client, Deployment, Load,
         dns::{NameServer, Record},
@@ -180,6 +181,29 @@ async fn the_weights_of_a_service_survive_a_restart_and_so_do_those_of_operators
     assert_eq!(weights(&balancer).await, [Some(1), Some(7)]);
 }
 
+/// Until both were looked up again, the first of two services had whom the second had found: to remove that one removed
+/// nobody.
+#[tokio::test]
+async fn who_a_service_found_leaves_with_it_at_a_start_without_a_name_server_too() {
+    let [one, two] = Upstream::together(["one", "two"]).await;
+    let (server, deployment) = (NameServer::start().await, Deployment::of_upstreams());
+    server.host("a.test", 1, &[&ip(&one)]);
+    server.host("b.test", 1, &[&ip(&two)]);
+    let (port, [first, second]) = (one.address.port(), ["_http._tcp.first.test", "_http._tcp.second.test"]);
+    let provider = |host: &str| Record::Provider(1, 1, port, host.to_owned());
+    server.set(first, 1, &[provider("a.test")]);
+    server.set(second, 1, &[provider("b.test")]);
+    let (a, b) = (format!("a.test:{port}"), format!("b.test:{port}"));
+    let mut balancer = launch(&deployment, &server, &[first, second]).await;
+    until_ready(&balancer, &[&a, &b]).await;
+    server.be_silent(true);
+    balancer.kill();
+    let balancer = launch(&deployment, &server, &[first, second]).await;
+    until_ready(&balancer, &[&a, &b]).await;
+    let removed = call(&balancer, RM, 1, &[second]).await;
+    assert_eq!((removed.status, balancer.names().await), (200, vec![a]), "{}", removed.body);
+}
+
 /// `localhost` has an address of each family, and a server listens on one of them.
 #[tokio::test]
 async fn a_host_with_addresses_of_both_families_is_one_replica() {
@@ -206,4 +230,27 @@ async fn a_variable_of_the_environment_may_have_the_upstreams() {
     until_ready(&balancer, &[&one.name(), &two.name()]).await;
     let words = answered_by(&balancer, 60).await;
     assert!(has(&words, "one") && has(&words, "two"));
+}
+
+/// It was to be told where replicas are that it leaves alone.
+#[tokio::test]
+async fn down_needs_no_variable_that_has_upstreams() {
+    let (one, two) = (Upstream::start("one").await, Upstream::start("two").await);
+    let deployment = Deployment::of_upstreams();
+    let file = File::of(&deployment, "[pools.web]\nupstreams_env = \"WEB_HOSTS\"\n");
+    let own = ["--upstreams-env", "OWN_HOSTS", "--config", file.path()];
+    let arguments: Vec<&str> = own.into_iter().chain(QUICK).collect();
+    let hosts = [("OWN_HOSTS", one.name()), ("WEB_HOSTS", two.name())];
+    let mut balancer = deployment.launch_in(&hosts, &arguments).await;
+    until_ready(&balancer, &[&one.name()]).await;
+    ready(&balancer, "web", 1).await;
+    balancer.kill();
+    let vain = deployment.serve_in_vain(&arguments);
+    assert_eq!(vain.status.code(), Some(1));
+    assert!(stderr(&vain).contains("OWN_HOSTS: the environment has no such variable"), "{}", stderr(&vain));
+    let down = deployment.command("down", &arguments).output().expect("it runs");
+    assert!(down.status.success(), "{}", stderr(&down));
+    assert!(!deployment.state.join("state.json").exists() && !deployment.state.join("pools").exists());
+    let again = deployment.command("down", &arguments).output().expect("it runs");
+    assert!(again.status.success(), "there is nothing, which is no error: {}", stderr(&again));
 }

@@ -257,8 +257,12 @@ async fn what_is_no_address_is_a_bad_request_that_says_why() {
     for hostnames in [&[][..], &["a:1"]] {
         let answer = call(&balancer, ADD, 2, hostnames).await;
         assert_eq!(answer.status, 400);
-        assert!(answer.body.contains("'hostnames' has the address of each"), "{}", answer.body);
+        assert!(answer.body.contains("the address of each in 'hostnames'"), "{}", answer.body);
     }
+    let mut operator = Client::connect(balancer.admin).await;
+    let scaled = operator.call("PUT", "/v1/pools/default/scale", r#"{"replicas":3}"#).await;
+    assert_eq!(scaled.status, 400);
+    assert!(scaled.body.contains("call /add with the address of each in 'hostnames'"), "{}", scaled.body);
     let answer = call(&balancer, ADD, 1, &["a:1", "b:1"]).await;
     assert!(
         answer.body.contains("Length of hostname list is more than newly added instances"),

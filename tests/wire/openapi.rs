@@ -171,6 +171,41 @@ async fn the_document_is_served_and_tells_how_calls_are_answered() {
     );
 }
 
+/// They were told that the balancer was stopping.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_to_a_pool_that_nobody_keeps_are_a_conflict_that_says_what_can_be_done() {
+    let deployment = Deployment::of_processes();
+    let shop = json!({ "configured": null, "given": { "upstreams_env": "NO_SUCH_HOSTS" } });
+    let nowhere = json!({ "configured": [], "given": [] });
+    let memory = json!({ "pools": { "shop": shop }, "routes": nowhere }).to_string();
+    std::fs::create_dir_all(&deployment.state).expect("a new directory");
+    std::fs::write(deployment.state.join("pools.json"), memory).expect("a new file");
+    let balancer = deployment.launch(&["--replicas", "0"]).await;
+    let document = Client::connect(balancer.admin).await.call("GET", "/v1/openapi.json", "").await.json();
+    let at = "/v1/pools/shop";
+    for (method, rest, body) in [
+        ("POST", "/add", r#"{"n":1,"hostnames":["127.0.0.1:2"]}"#),
+        ("POST", "/rm", r#"{"n":1}"#),
+        ("PUT", "/scale", r#"{"replicas":2}"#),
+        ("PUT", "/replicas/{name}/weight", r#"{"weight":2}"#),
+        ("POST", "/replicas/{name}/drain", ""),
+        ("POST", "/replicas/{name}/restore", ""),
+        ("POST", "/replicas/{name}/restart", ""),
+        ("GET", "/replicas/{name}/logs", ""),
+    ] {
+        let (template, path) = (format!("{POOL}{rest}"), format!("{at}{}", rest.replace("{name}", "x")));
+        let refused = call(&balancer, &document, (method, &template, &path), 409, body).await;
+        let detail = refused["detail"].as_str().expect("a text");
+        assert!(detail.contains("NO_SUCH_HOSTS: the environment has no such variable"), "{detail}");
+        for way_out in ["PUT /v1/pools/shop", "DELETE /v1/pools/shop"] {
+            assert!(detail.contains(way_out), "{detail}");
+        }
+    }
+    call(&balancer, &document, ("PUT", POOL, at), 200, r#"{"upstream":"127.0.0.1:1"}"#).await;
+    let removal = format!("{at}/rm");
+    call(&balancer, &document, ("POST", &format!("{POOL}/rm"), &removal), 200, r#"{"n":1}"#).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_that_a_call_gives_twice_is_named() {
     let deployment = Deployment::of_processes();

@@ -139,6 +139,28 @@ async fn one_file_makes_pools_with_routes_by_listener_host_path_header_and_metho
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_no_route_takes_is_told_so_where_the_default_pool_has_no_replicas() {
+    let deployment = Deployment::of_processes();
+    let balancer = deployment.start(&["--replicas", "0"]).await;
+    let refused = async |path: &str| {
+        let answer = balancer.call("GET", path, "").await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{path}");
+        answer.json()["message"].as_str().expect("a text").to_owned()
+    };
+    let nobody = "<Error> No server replica is ready, try again in a second";
+    assert_eq!(refused("/home").await, nobody, "there are no routes");
+    let routes = json!({ "routes": [{ "pool": "default", "path": "/by-route" }] });
+    assert_eq!(admin(&balancer, "PUT", "/v1/routes", &routes).await.status, 200);
+    let astray = "<Error> No route takes this request, and the default pool has no replicas";
+    assert_eq!(refused("/home").await, format!("{astray}, try again in a second"));
+    assert_eq!(refused("/by-route").await, nobody);
+    assert_eq!(balancer.call("POST", "/add", r#"{"n":1}"#).await.status, 200);
+    assert_eq!(balancer.call("GET", "/home", "").await.status, 200);
+    assert_eq!(balancer.call("DELETE", "/rm", r#"{"n":1}"#).await.status, 200);
+    assert!(refused("/home").await.starts_with(astray));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pool_comes_changes_and_goes_by_the_api_and_outlives_the_balancer() {
     let deployment = Deployment::of_processes();
     let mut balancer = deployment.start(&["--replicas", "1"]).await;

@@ -23,7 +23,10 @@ use tokio::{
     time::sleep,
 };
 
-use crate::support::{Answer, Balancer, Client, Deployment, until};
+use crate::{
+    pools::{admin, ready},
+    support::{Answer, Balancer, Client, Deployment, until},
+};
 
 const ONE_AT_A_TIME: [&str; 4] = ["--max-in-flight", "1", "--queue", "20"];
 const ME: [u8; 4] = [127, 0, 0, 1];
@@ -326,6 +329,41 @@ async fn those_in_line_are_served_before_the_balancer_ends() {
     clerk.answer(3);
     assert_eq!(statuses(asking).await, [200; 3]);
     assert!(balancer.ends().await.success());
+}
+
+/// They waited for as long as they might, though nobody would ever serve them.
+#[tokio::test]
+async fn those_in_line_are_told_at_once_when_their_pool_is_removed() {
+    let (clerk, deployment) = (Clerk::start().await, Deployment::of_processes());
+    let balancer = deployment.start(&["--replicas", "0"]).await;
+    let settings =
+        json!({ "upstream": clerk.address, "max_in_flight": 1, "queue": 20, "queue_timeout": "10m" });
+    let put = admin(&balancer, "PUT", "/v1/pools/extra", &settings).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    ready(&balancer, "extra", 1).await;
+    let routes = json!({ "routes": [{ "pool": "extra" }] });
+    assert_eq!(admin(&balancer, "PUT", "/v1/routes", &routes).await.status, 200);
+    let served = ask(&balancer, ME, "/first", None);
+    clerk.has_seen(1).await;
+    let waits = [ask(&balancer, ANNA, "/a1", None), ask(&balancer, BERT, "/b1", None)];
+    until("both wait", async || {
+        let shown = admin(&balancer, "GET", "/v1/pools/extra", &Value::Null).await.json();
+        shown["queue"]["length"] == 2
+    })
+    .await;
+    assert_eq!(admin(&balancer, "PUT", "/v1/routes", &json!({ "routes": [] })).await.status, 200);
+    let at = balancer.admin;
+    let removal =
+        tokio::spawn(async move { Client::connect(at).await.call("DELETE", "/v1/pools/extra", "").await });
+    for wait in waits {
+        let told = wait.await.expect("no panic");
+        assert_eq!((told.status, told.header("retry-after")), (503, Some("1")));
+        assert!(told.body.contains("No server replica is ready"), "{}", told.body);
+    }
+    clerk.answer(1);
+    assert_eq!(served.await.expect("no panic").status, 200, "what is in flight goes on");
+    assert_eq!(removal.await.expect("no panic").status, 204);
+    assert_eq!(clerk.seen(), ["/first"]);
 }
 
 #[tokio::test]

@@ -3,11 +3,9 @@
 
 use std::{
     ffi::OsString,
-    io::{BufRead, BufReader},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -20,6 +18,7 @@ use crate::{
     base::Base,
     client::{Client, Pool, Replica},
     docker::docker,
+    said::Said,
     target::Target,
 };
 
@@ -73,7 +72,7 @@ pub struct Subject {
     place: Vec<OsString>,
     state: TempDir,
     deployment: String,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Said,
     /// Where it takes requests.
     pub url: Base,
     /// Its control API.
@@ -100,7 +99,7 @@ impl Subject {
             .args(arguments)
             .spawn()
             .with_context(|| format!("cannot start {}", settings.program.display()))?;
-        let log = follow(BufReader::new(process.stderr.take().expect("piped")));
+        let log = Said::on(process.stderr.take().expect("piped"));
         let url: Base = "127.0.0.1:1".parse()?;
         let client = Client::new(url.clone(), url.clone());
         let settings = settings.clone();
@@ -156,7 +155,7 @@ impl Subject {
 
     /// What the balancer has said so far, in lines.
     pub fn log(&self) -> Vec<String> {
-        self.log.lock().expect("nobody panics while holding it").clone()
+        self.log.lines()
     }
 
     /// Removes the replicas and everything else; the balancer ends. Where that fails it is tried once more.
@@ -182,8 +181,7 @@ impl Subject {
     async fn address_after(&mut self, words: &str) -> anyhow::Result<Base> {
         let deadline = Instant::now() + START;
         loop {
-            let line = self.log().iter().find_map(|line| Some(line.split_once(words)?.1.trim().to_owned()));
-            if let Some(address) = line {
+            if let Some(address) = self.log.after(words) {
                 return address.parse().with_context(|| format!("'{words}{address}' in the balancer's log"));
             }
             ensure!(Instant::now() < deadline, "the balancer does not say '{words}'");
@@ -253,16 +251,4 @@ fn command(settings: &Settings, subcommand: &str, place: &[OsString], folder: &P
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command.process_group(0); // a Ctrl-C in the terminal is the tester's alone, which then takes everything down
     command
-}
-
-/// Reads lines on, so that who writes them never waits.
-fn follow(lines: impl BufRead + Send + 'static) -> Arc<Mutex<Vec<String>>> {
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let kept = log.clone();
-    std::thread::spawn(move || {
-        for line in lines.lines().map_while(Result::ok) {
-            kept.lock().expect("nobody panics while holding it").push(line);
-        }
-    });
-    log
 }

@@ -15,11 +15,10 @@ use futures_util::{
 };
 use tokio::{
     sync::{Notify, Semaphore},
-    task::JoinHandle,
     time::{Instant, sleep},
 };
 
-use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, Logs, START_TIMEOUT, Stop};
+use super::{ASK_TIMEOUT, Answer, Engine, EngineError, Instance, Kind, Launch, Logs, START_TIMEOUT, Stop};
 use crate::name::{Deployment, InstanceId, Name};
 
 mod advice;
@@ -48,9 +47,13 @@ use images::Images;
 pub use images::{Pull, Pulling};
 pub use labels::{LabelsConfig, LabelsEngine, examine_labels};
 pub use registry::Login;
+use watch::{Subscription, Watch};
 
 /// Between two looks at something that the engine is busy with.
 const SETTLE: Duration = Duration::from_millis(20);
+/// The pauses between further nudges after an event. The engine tells of a death before it tears the network down, and
+/// its list shows the death after that: 0.2 s later, or more where it has much to do.
+const ECHOES_MS: [u64; 11] = [5, 10, 20, 30, 40, 50, 60, 80, 100, 150, 200];
 
 /// How replicas are run.
 #[derive(Clone, Debug)]
@@ -91,7 +94,7 @@ pub struct DockerEngine {
     operations: Semaphore,
     network: Arc<tokio::sync::Mutex<()>>,
     changed: Arc<Notify>,
-    watch: JoinHandle<()>,
+    _watch: Watch,
 }
 
 impl Client {
@@ -112,10 +115,11 @@ impl DockerEngine {
     pub fn new(client: impl Into<Client>, config: Config) -> Self {
         let Client { docker, network } = client.into();
         let changed = Arc::new(Notify::new());
-        let watch = tokio::spawn(watch::watch(docker.clone(), config.deployment.clone(), changed.clone()));
+        let told = changed.clone();
+        let watch = Watch::begin(docker.clone(), events_of(&config.deployment), move |_| told.notify_one());
         let operations = Semaphore::new(config.concurrency);
         let images = Images::new(docker.clone(), config.image.clone(), config.pulling.clone());
-        DockerEngine { docker, config, images, operations, network, changed, watch }
+        DockerEngine { docker, config, images, operations, network, changed, _watch: watch }
     }
 
     async fn containers(&self, label: String) -> Result<Vec<ContainerSummary>, EngineError> {
@@ -255,39 +259,28 @@ impl DockerEngine {
     }
 }
 
-impl Drop for DockerEngine {
-    fn drop(&mut self) {
-        self.watch.abort();
-    }
-}
-
 impl Engine for DockerEngine {
     fn kind(&self) -> Kind {
         Kind::Docker
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+    fn list(&self) -> Answer<'_, Vec<Instance>> {
         self.list_all().boxed()
     }
 
-    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn start<'a>(&'a self, launch: &'a Launch) -> Answer<'a> {
         self.start_one(launch).boxed()
     }
 
-    fn release<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn release<'a>(&'a self, instance: &'a InstanceId) -> Answer<'a> {
         self.release_one(instance).boxed()
     }
 
-    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> Answer<'a> {
         self.stop_one(instance, how).boxed()
     }
 
-    fn logs<'a>(
-        &'a self,
-        instance: &'a InstanceId,
-        tail: usize,
-        follow: bool,
-    ) -> BoxFuture<'a, Result<Logs, EngineError>> {
+    fn logs<'a>(&'a self, instance: &'a InstanceId, tail: usize, follow: bool) -> Answer<'a, Logs> {
         self.logs_of(instance, tail, follow).boxed()
     }
 
@@ -295,7 +288,18 @@ impl Engine for DockerEngine {
         self.changed.notified().boxed()
     }
 
-    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn clear(&self) -> Answer<'_> {
         self.clear_all().boxed()
+    }
+}
+
+/// What happens to the containers of a deployment. What was missed is seen in the list.
+fn events_of(deployment: &Deployment) -> Subscription {
+    Subscription {
+        events: &["start", "die", "pause", "unpause", "destroy", "health_status"],
+        label: format!("{}={deployment}", container::DEPLOYMENT),
+        tells_again: false,
+        echoes_of_start: &[],
+        echoes_of_event: &ECHOES_MS,
     }
 }

@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::{sync::Notify, task::JoinSet};
 
 use super::{
-    Engine, EngineError, Finding, Instance, Kind, Known, Launch, Logs, Stop, Trouble, dns::Resolver,
+    Answer, Engine, EngineError, Finding, Instance, Kind, Known, Launch, Logs, Stop, Trouble, dns::Resolver,
 };
 use crate::name::{InstanceId, Name};
 
@@ -133,23 +133,23 @@ impl Engine for FixedEngine {
         Kind::Fixed
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+    fn list(&self) -> Answer<'_, Vec<Instance>> {
         async { Ok(self.list_all().await) }.boxed()
     }
 
-    fn start<'a>(&'a self, _: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn start<'a>(&'a self, _: &'a Launch) -> Answer<'a> {
         ready(Ok(())).boxed()
     }
 
-    fn release<'a>(&'a self, _: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn release<'a>(&'a self, _: &'a InstanceId) -> Answer<'a> {
         ready(Ok(())).boxed()
     }
 
-    fn stop<'a>(&'a self, _: &'a InstanceId, _: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn stop<'a>(&'a self, _: &'a InstanceId, _: Stop) -> Answer<'a> {
         ready(Ok(())).boxed()
     }
 
-    fn logs<'a>(&'a self, _: &'a InstanceId, _: usize, _: bool) -> BoxFuture<'a, Result<Logs, EngineError>> {
+    fn logs<'a>(&'a self, _: &'a InstanceId, _: usize, _: bool) -> Answer<'a, Logs> {
         let (attempt, why) =
             ("read the logs".to_owned(), "somebody else runs the replica and has them".to_owned());
         ready(Err(EngineError::Refused { kind: Kind::Fixed, attempt, why })).boxed()
@@ -159,7 +159,7 @@ impl Engine for FixedEngine {
         self.shared.changed.notified().boxed()
     }
 
-    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn clear(&self) -> Answer<'_> {
         ready(Ok(())).boxed()
     }
 

@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ASK_TIMEOUT, Engine, EngineError, Instance, Kind, Launch, Logs, State, Stop, Variable};
+use super::{ASK_TIMEOUT, Answer, Engine, EngineError, Instance, Kind, Launch, Logs, State, Stop, Variable};
 use crate::name::InstanceId;
 
 mod output;
@@ -184,7 +184,7 @@ impl Engine for ProcessEngine {
         Kind::Process
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+    fn list(&self) -> Answer<'_, Vec<Instance>> {
         let observe = |child: &Running| {
             let mut instance = child.instance.clone();
             if let Some(status) = *child.exit.borrow() {
@@ -197,27 +197,22 @@ impl Engine for ProcessEngine {
         std::future::ready(Ok(instances)).boxed()
     }
 
-    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn start<'a>(&'a self, launch: &'a Launch) -> Answer<'a> {
         self.start_one(launch).boxed()
     }
 
-    fn release<'a>(&'a self, instance: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn release<'a>(&'a self, instance: &'a InstanceId) -> Answer<'a> {
         if let Some(child) = self.children().get_mut(instance) {
             child.instance.holds_name = false;
         }
         std::future::ready(Ok(())).boxed()
     }
 
-    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn stop<'a>(&'a self, instance: &'a InstanceId, how: Stop) -> Answer<'a> {
         self.stop_one(instance, how).boxed()
     }
 
-    fn logs<'a>(
-        &'a self,
-        instance: &'a InstanceId,
-        tail: usize,
-        follow: bool,
-    ) -> BoxFuture<'a, Result<Logs, EngineError>> {
+    fn logs<'a>(&'a self, instance: &'a InstanceId, tail: usize, follow: bool) -> Answer<'a, Logs> {
         let output = self.children().get(instance).map(|child| child.output.read(tail, follow));
         std::future::ready(Ok(output.unwrap_or_else(|| stream::empty().boxed()))).boxed()
     }
@@ -226,7 +221,7 @@ impl Engine for ProcessEngine {
         self.changed.notified().boxed()
     }
 
-    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn clear(&self) -> Answer<'_> {
         std::future::ready(Ok(())).boxed()
     }
 }

@@ -48,10 +48,6 @@ fn found(name: &str, id: u64, weight: u8) -> Instance {
     }
 }
 
-fn source_is_name(want: &Want) -> Option<Name> {
-    Some(want.name.clone())
-}
-
 #[test]
 fn addresses_are_members_at_once_and_hosts_when_they_are_found() {
     let mut desired = set(&["10.0.0.5:80", "db:9000"]);
@@ -163,23 +159,48 @@ fn sources_are_added_and_removed_and_what_cannot_be_changes_nothing() {
         name: Name::of_found("a:1-2").unwrap(),
         source_name: Name::of_source("a:1").unwrap(),
     };
-    let of_a = |_: &Want| Some(Name::of_source("a:1").unwrap());
-    assert_eq!(desired.remove_sources(1, &texts(&["a:1-2"]), &[], of_a), Err(one_of_two));
+    assert_eq!(desired.remove_sources(1, &texts(&["a:1-2"]), &[]), Err(one_of_two));
     let unknown = ChangeError::Unknown("x:1".into());
-    assert_eq!(desired.remove_sources(1, &texts(&["x:1"]), &[], of_a), Err(unknown));
+    assert_eq!(desired.remove_sources(1, &texts(&["x:1"]), &[]), Err(unknown));
     let fewer = ChangeError::Fewer { asked: 3, there: 2 };
-    assert_eq!(desired.remove_sources(3, &[], &[], of_a), Err(fewer));
+    assert_eq!(desired.remove_sources(3, &[], &[]), Err(fewer));
     assert_eq!(desired, before);
     desired.add_sources(1, &texts(&["_http._tcp.x.org"]), 9).unwrap();
-    assert_eq!(desired.remove_sources(1, &texts(&["[0::1]:2"]), &[], of_a), Ok(sources(&["[::1]:2"])));
+    assert_eq!(desired.remove_sources(1, &texts(&["[0::1]:2"]), &[]), Ok(sources(&["[::1]:2"])));
     assert_eq!(desired.sources(), sources(&["a:1", "_http._tcp.x.org"]));
+}
+
+/// At a start nobody knew which of two services had found whom before.
+#[test]
+fn which_source_found_a_member_is_known_for_as_long_as_it_is_sought() {
+    let [web, mail, host] = ["_http._tcp.test", "_smtp._tcp.test", "a:80"];
+    let mut desired = set(&[web, mail, host]);
+    let by = |source: &str, instance: Instance| {
+        let found =
+            instance.found.clone().map(|found| Found { source: sources(&[source]).remove(0), ..found });
+        Instance { found, ..instance }
+    };
+    let of_web = by(web, found("a:80", 1, 1));
+    desired.meet(&[of_web.clone(), by(mail, found("b:25", 2, 1)), found("a:80", 3, 1)], ROOM);
+    let told = |desired: &Desired| -> Vec<(String, Option<String>)> {
+        let source = |want| desired.source_of(want).map(Name::to_string);
+        desired.wants().iter().map(|want| (want.name.to_string(), source(want))).collect()
+    };
+    let is = |name: &str, source: &str| (name.to_owned(), Some(source.to_owned()));
+    assert_eq!(told(&desired), [is("a:80", web), is("b:25", mail), is("a:80-2", host)]);
+    assert_eq!(desired.remove_sources(1, &texts(&["b:25"]), &[]), Ok(sources(&[mail])));
+    desired.meet(&[by(host, of_web), found("a:80", 3, 1)], ROOM);
+    assert_eq!(told(&desired), [is("a:80", host), is("a:80-2", host)], "another one has it now");
+    let mut labelled = Desired::from_wants(Owner::from_bits(1), Configured::Labels, vec![]);
+    labelled.meet(&[by("web-1:1", found("web-1-2", 1, 1))], ROOM);
+    assert_eq!(labelled.wants()[0].source, None, "there are none");
 }
 
 #[test]
 fn where_nobody_is_named_the_source_of_the_first_in_the_order_goes() {
     let mut desired = set(&["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]);
     let order = sources(&["10.0.0.2:1", "10.0.0.1:1"]);
-    let gone = desired.remove_sources(2, &texts(&["10.0.0.3:1"]), &order, source_is_name);
+    let gone = desired.remove_sources(2, &texts(&["10.0.0.3:1"]), &order);
     assert_eq!(gone, Ok(sources(&["10.0.0.3:1", "10.0.0.2:1"])));
 }
 
@@ -187,7 +208,7 @@ fn where_nobody_is_named_the_source_of_the_first_in_the_order_goes() {
 fn where_containers_say_where_they_belong_nobody_adds_or_removes() {
     let mut desired = Desired::from_wants(Owner::from_bits(1), Configured::Labels, vec![]);
     assert_eq!(desired.add_sources(1, &texts(&["a:1"]), 9), Err(ChangeError::ByLabels));
-    assert_eq!(desired.remove_sources(0, &[], &[], source_is_name), Err(ChangeError::ByLabels));
+    assert_eq!(desired.remove_sources(0, &[], &[]), Err(ChangeError::ByLabels));
 }
 
 #[test]
@@ -195,7 +216,7 @@ fn the_stored_set_follows_a_changed_list_and_keeps_what_was_added_by_a_call() {
     let [a, b, c, d, x] = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1", "10.0.0.9:1"];
     let mut desired = set(&[a, b, c]);
     desired.add_sources(1, &texts(&[x]), 9).unwrap();
-    desired.remove_sources(1, &texts(&[b]), &[], source_is_name).unwrap();
+    desired.remove_sources(1, &texts(&[b]), &[]).unwrap();
     desired.take(|want| want.name.as_str() == b);
     desired.follow(&sources(&[c, b, a]));
     assert_eq!(called(&desired), [a, c, x], "the list has not changed");

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    engine::{Engine, EngineError, Found, Instance, Kind, Launch, Logs, State, Stop},
+    engine::{Answer, Engine, Found, Instance, Kind, Launch, Logs, State, Stop},
     fleet::{
         Config, Configured, Desired, Fleet, Handle, Outliers, Parts, Probe, RowState, Rules, Store, Victim,
     },
@@ -75,7 +75,7 @@ impl Engine for Container {
         Kind::Labels
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+    fn list(&self) -> Answer<'_, Vec<Instance>> {
         let name = Name::of_found("web").unwrap();
         let instance = Instance {
             id: InstanceId::from_bits(7),
@@ -91,21 +91,21 @@ impl Engine for Container {
         ready(Ok(vec![instance])).boxed()
     }
 
-    fn start<'a>(&'a self, _: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn start<'a>(&'a self, _: &'a Launch) -> Answer<'a> {
         let mut inside = self.inside.lock().unwrap();
         (inside.state, inside.starts) = (running(), inside.starts + 1);
         ready(Ok(())).boxed()
     }
 
-    fn release<'a>(&'a self, _: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn release<'a>(&'a self, _: &'a InstanceId) -> Answer<'a> {
         ready(Ok(())).boxed()
     }
 
-    fn stop<'a>(&'a self, _: &'a InstanceId, _: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn stop<'a>(&'a self, _: &'a InstanceId, _: Stop) -> Answer<'a> {
         ready(Ok(())).boxed()
     }
 
-    fn logs<'a>(&'a self, _: &'a InstanceId, _: usize, _: bool) -> BoxFuture<'a, Result<Logs, EngineError>> {
+    fn logs<'a>(&'a self, _: &'a InstanceId, _: usize, _: bool) -> Answer<'a, Logs> {
         let nothing: Logs = stream::empty().boxed();
         ready(Ok(nothing)).boxed()
     }
@@ -114,7 +114,7 @@ impl Engine for Container {
         self.changed.notified().boxed()
     }
 
-    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn clear(&self) -> Answer<'_> {
         ready(Ok(())).boxed()
     }
 }

@@ -17,9 +17,10 @@ use crate::{
         exchange::Exchange,
         pool::Way,
         retry::Setback,
+        routing::Target,
         thread::Core,
     },
-    table::{Replica, Unclaimed},
+    table::{Replica, Table, Unclaimed},
 };
 
 /// Bytes under way to the control API, each direction.
@@ -53,7 +54,7 @@ pub(super) async fn by_pool<S: Downstream>(
             }
             None => relay::pass_on(client, core, asking, answering, attempt).await,
         },
-        Err(None) => client.tell(core, Some(asking), &exchange.failure().answer()).await,
+        Err(None) => client.tell(core, Some(asking), &failure(core, asking, &exchange).answer()).await,
         Err(Some(fault)) => client.fail(core, fault).await,
     };
     client.deadline.set_busy(false);
@@ -125,6 +126,21 @@ async fn answered<S: Downstream>(
         }
     }
     bad.ok_or(None)
+}
+
+/// Why nobody answered.
+fn failure(core: &Core, asking: &Asking, exchange: &Exchange) -> Failure {
+    match exchange.failure() {
+        Failure::NoCandidate if is_astray(core, asking) => Failure::Astray,
+        failure => failure,
+    }
+}
+
+/// Whether it went to a pool without replicas because no route takes it.
+fn is_astray(core: &Core, asking: &Asking) -> bool {
+    matches!(asking.target, Target::Pool(_, None))
+        && core.ways().routing.has_routes()
+        && core.links.published.load().table(asking.way.id).is_some_and(Table::is_bare)
 }
 
 fn asks_another(way: &Way, answering: &Answering) -> bool {

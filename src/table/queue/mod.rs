@@ -115,6 +115,8 @@ enum Fate {
     Place(InFlight),
     /// Somebody else took its place in the line.
     PushedOut,
+    /// The line was closed.
+    TurnedAway,
 }
 
 /// A request's place in the line. When this is dropped, the request has left it; what was handed to it goes to the next.
@@ -159,6 +161,17 @@ impl Queue {
         let nobody = Settings { most: 0, ..inside.settings };
         inside.settings = settings.unwrap_or(nobody);
         self.is_open.store(settings.is_some(), Relaxed);
+    }
+
+    /// Tells all in line that nobody serves them any more, and lets nobody get in line after this.
+    pub fn close(&self) {
+        self.configure(None);
+        let (mut inside, mut wakers) = (self.inside(), Vec::new());
+        while let Some(first) = inside.line.first(|_| true) {
+            inside.fates.insert(first.number(), Fate::TurnedAway);
+            wakers.extend(inside.line.remove(&first).and_then(|entry| entry.waker));
+        }
+        self.leave(inside, wakers);
     }
 
     /// Whether anybody may get in line.
@@ -352,6 +365,7 @@ impl Wait {
                 Ok(claim)
             }
             Some(Fate::PushedOut) => Err(Unclaimed::Crowded(inside.seconds())),
+            Some(Fate::TurnedAway) => Err(Unclaimed::Nobody),
             None => {
                 inside.timeouts += 1;
                 Err(Unclaimed::Late(inside.seconds()))

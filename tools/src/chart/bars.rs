@@ -19,6 +19,8 @@ pub struct Bars {
     pub axis: String,
     /// What the labels below the bars are.
     pub labels: String,
+    /// What the marks of what was expected are, where there are some.
+    pub expectation: String,
     /// The groups, from left to right.
     pub panels: Vec<Panel>,
 }
@@ -79,7 +81,7 @@ impl Bars {
         let ink = if same { first().next().map_or(Ink::Text, |bar| bar.ink) } else { Ink::Muted };
         let mut legend = vec![Entry { label: "counted".into(), ink, mark: Mark::Square }];
         if first().any(|bar| bar.expected.is_some()) {
-            let label = "expected from the ring".into();
+            let label = self.expectation.clone();
             legend.push(Entry { label, ink: Ink::Text, mark: Mark::Tick });
         }
         legend.push(Entry { label: "an equal share".into(), ink: Ink::Muted, mark: Mark::Dashes });

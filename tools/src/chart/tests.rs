@@ -36,7 +36,14 @@ fn bars(servers: u16) -> Canvas {
         |title: &str| Panel { title: title.into(), note: "busiest/mean 1.01".into(), bars: bars.clone() };
     let panels =
         if servers > 10 { vec![panel("xxh3")] } else { ["quadratic", "prime", "sha256"].map(panel).into() };
-    Bars { caption: caption(), axis: "requests".into(), labels: "server".into(), panels }.draw()
+    Bars {
+        caption: caption(),
+        axis: "requests".into(),
+        labels: "server".into(),
+        expectation: "expected from the ring".into(),
+        panels,
+    }
+    .draw()
 }
 
 fn groups() -> Canvas {

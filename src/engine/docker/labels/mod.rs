@@ -7,16 +7,17 @@ use bollard::{
     query_parameters::{ListContainersOptionsBuilder, RestartContainerOptionsBuilder},
 };
 use futures_util::future::{BoxFuture, FutureExt, ready};
-use tokio::task::JoinHandle;
 
 use super::{
     answer::within,
     examine::{clock, version},
     logs::written,
+    watch::Watch,
 };
 use crate::{
     engine::{
-        ASK_TIMEOUT, Engine, EngineError, Finding, Instance, Kind, Launch, Logs, START_TIMEOUT, Stop, Trouble,
+        ASK_TIMEOUT, Answer, Engine, EngineError, Finding, Instance, Kind, Launch, Logs, START_TIMEOUT, Stop,
+        Trouble,
     },
     name::{Deployment, InstanceId},
 };
@@ -52,20 +53,11 @@ pub struct LabelsEngine {
     _watch: Arc<Watch>,
 }
 
-/// The task that listens to the engine's events, for as long as somebody has this.
-struct Watch(JoinHandle<()>);
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl LabelsEngine {
     /// Works through this client from now on, watching the engine's events in the background. Call in a runtime.
     pub fn new(docker: Docker, config: LabelsConfig) -> Self {
         let memory = Arc::new(Memory::default());
-        let watch = Watch(tokio::spawn(events::watch(docker.clone(), memory.clone())));
+        let watch = events::watch(docker.clone(), memory.clone());
         LabelsEngine { docker, config, memory, _watch: Arc::new(watch) }
     }
 
@@ -114,28 +106,23 @@ impl Engine for LabelsEngine {
         Kind::Labels
     }
 
-    fn list(&self) -> BoxFuture<'_, Result<Vec<Instance>, EngineError>> {
+    fn list(&self) -> Answer<'_, Vec<Instance>> {
         self.list_all().boxed()
     }
 
-    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn start<'a>(&'a self, launch: &'a Launch) -> Answer<'a> {
         self.start_again(&launch.instance).boxed()
     }
 
-    fn release<'a>(&'a self, _: &'a InstanceId) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn release<'a>(&'a self, _: &'a InstanceId) -> Answer<'a> {
         ready(Ok(())).boxed()
     }
 
-    fn stop<'a>(&'a self, _: &'a InstanceId, _: Stop) -> BoxFuture<'a, Result<(), EngineError>> {
+    fn stop<'a>(&'a self, _: &'a InstanceId, _: Stop) -> Answer<'a> {
         ready(Ok(())).boxed()
     }
 
-    fn logs<'a>(
-        &'a self,
-        instance: &'a InstanceId,
-        tail: usize,
-        follow: bool,
-    ) -> BoxFuture<'a, Result<Logs, EngineError>> {
+    fn logs<'a>(&'a self, instance: &'a InstanceId, tail: usize, follow: bool) -> Answer<'a, Logs> {
         ready(Ok(written(&self.docker, instance.as_str(), tail, follow))).boxed()
     }
 
@@ -143,7 +130,7 @@ impl Engine for LabelsEngine {
         self.memory.changed.notified().boxed()
     }
 
-    fn clear(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn clear(&self) -> Answer<'_> {
         ready(Ok(())).boxed()
     }
 

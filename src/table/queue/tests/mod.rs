@@ -213,6 +213,26 @@ fn nobody_waits_for_longer_than_may_be() {
 }
 
 #[test]
+fn who_is_in_line_when_it_closes_is_told_and_what_is_in_flight_goes_on() {
+    let one = replica(1);
+    let published = pool(&[&one], 2, SETTINGS);
+    let (ended, held) = (claim(&published, &[]).unwrap(), claim(&published, &[]).unwrap());
+    let (mut served, mut first, left) = (wait(&published, 1), wait(&published, 2), wait(&published, 2));
+    drop(ended);
+    let mut again = published.wait(POOL, &asker(1, 0), &[InstanceId::from_bits(9)], NOW).unwrap();
+    published.load().table(POOL).unwrap().queue().unwrap().close();
+    let handed = claimed(&mut served).unwrap();
+    for wait in [&mut first, &mut again] {
+        assert_eq!(fate(wait, NOW).unwrap().unwrap_err(), Unclaimed::Nobody);
+    }
+    drop(left);
+    assert_eq!((one.in_flight(), stats(&published).length), (2, 0));
+    assert!(published.wait(POOL, &asker(1, 9), &[], NOW).is_err(), "nobody gets in line any more");
+    drop((held, handed));
+    assert_eq!(one.in_flight(), 0);
+}
+
+#[test]
 fn who_comes_into_the_table_serves_those_in_line() {
     let (one, two) = (replica(1), replica(2));
     let published = pool(&[&one], 2, SETTINGS);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, pin::pin, time::Duration};
 
 use anyhow::anyhow;
-use ringkeeper_tools::client::{Client, ClientError, Pool, Replicas};
+use ringkeeper_tools::client::{Client, ClientError, Replicas};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -70,18 +70,18 @@ pub async fn scale(client: &Client, n: u64, pace: Pace, options: &Options) -> Re
     Ok(show::change(&before, &after, options))
 }
 
-/// A change of one replica, with what is waited for.
-pub async fn tell(
+/// A change of one replica, of the pools or of the routes, with what is waited for.
+pub async fn tell<T>(
     client: &Client,
     doing: &str,
-    change: impl Future<Output = Result<Pool, ClientError>>,
+    change: impl Future<Output = Result<T, ClientError>>,
     options: &Options,
-) -> Result<Pool, Failure> {
-    let pool = match options.quiet {
+) -> Result<T, Failure> {
+    let done = match options.quiet {
         true => change.await,
         false => spinner::during(doing, change).await,
     };
-    pool.map_err(|error| Failure::of(error, client))
+    done.map_err(|error| Failure::of(error, client))
 }
 
 fn many(what: &[String], word: &str) -> Result<Many, Failure> {

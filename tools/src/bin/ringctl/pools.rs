@@ -1,12 +1,13 @@
 //! What is done to the pools themselves, and to the routes that lead to them.
 
 use anyhow::anyhow;
-use ringkeeper_tools::client::{Client, ClientError, Pool, Settings};
+use ringkeeper_tools::client::{Client, Pool, Settings};
 
 use super::{
     args::Options,
+    change::tell,
     failure::{Failure, REFUSED},
-    settings, show, spinner,
+    settings, show,
 };
 
 /// A change of the pools.
@@ -80,7 +81,7 @@ pub async fn change(client: &Client, what: &OfPools, options: &Options) -> Resul
         OfPools::Rm { name } => {
             let client = client.clone().with_pool(name);
             let doing = "waiting until its replicas have finished what they had";
-            told(&client, doing, client.remove(), options).await?;
+            tell(&client, doing, client.remove(), options).await?;
             list(&client, options).await
         }
     }
@@ -106,7 +107,7 @@ pub async fn reroute(client: &Client, what: &OfRoutes, options: &Options) -> Res
             return Err(Failure::new(REFUSED, error, "`ringctl routes` lists them with their numbers"));
         }
     }
-    let routes = told(client, "changing the routes", client.route(routes), options).await?;
+    let routes = tell(client, "changing the routes", client.route(routes), options).await?;
     match options.quiet {
         true => Ok(String::new()),
         false => Ok(show::routes::routes(&routes, options)),
@@ -119,7 +120,7 @@ pub async fn all(client: &Client) -> Result<Vec<Pool>, Failure> {
 }
 
 async fn put(client: &Client, settings: &Settings, options: &Options) -> Result<String, Failure> {
-    told(client, "making the pool", client.put(settings), options).await?;
+    tell(client, "making the pool", client.put(settings), options).await?;
     list(client, options).await
 }
 
@@ -129,19 +130,6 @@ async fn list(client: &Client, options: &Options) -> Result<String, Failure> {
         true => Ok(String::new()),
         false => Ok(show::pools::pools(&all(client).await?, options)),
     }
-}
-
-async fn told<T>(
-    client: &Client,
-    doing: &str,
-    change: impl Future<Output = Result<T, ClientError>>,
-    options: &Options,
-) -> Result<T, Failure> {
-    let done = match options.quiet {
-        true => change.await,
-        false => spinner::during(doing, change).await,
-    };
-    done.map_err(|error| Failure::of(error, client))
 }
 
 fn understood(words: &[String]) -> Result<Settings, Failure> {

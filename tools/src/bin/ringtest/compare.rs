@@ -10,7 +10,7 @@ use ringkeeper_tools::{
 };
 use serde::Serialize;
 
-use super::{demand, run::print, summary::Summary};
+use super::{demand, output::print, summary::Summary};
 
 /// Put two JSON results of `run` side by side
 #[derive(clap::Args, Clone, Debug)]
@@ -100,7 +100,8 @@ fn text(a: &Summary, b: &Summary, lines: &[Line]) -> String {
 
 fn words(summary: &Summary) -> String {
     let (requests, servers) = (number(summary.requests as f64), summary.servers.len());
-    format!("{requests} requests on {servers} servers, {}, seed {}", summary.ring_words(), summary.seed)
+    let (policy, seed) = (summary.policy_words(), summary.seed);
+    format!("{requests} requests on {servers} servers, policy {policy}, seed {seed}")
 }
 
 /// The counts of each server that is in either.

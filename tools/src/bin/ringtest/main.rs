@@ -8,6 +8,7 @@ mod compare;
 mod demand;
 mod generator;
 mod origin;
+mod output;
 mod own;
 mod picture;
 mod policies;

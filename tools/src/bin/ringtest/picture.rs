@@ -41,7 +41,7 @@ pub fn keep(folder: &mut Folder, summary: &Summary, report: &Report) -> anyhow::
     folder.json("run.json", summary)
 }
 
-/// The requests of each server beside what the ring gives it.
+/// The requests of each server beside what was expected.
 fn counts(summary: &Summary) -> Canvas {
     let of = summary.servers.len();
     let bar = |(index, server): (usize, &super::summary::Server)| Bar {
@@ -54,9 +54,10 @@ fn counts(summary: &Summary) -> Canvas {
     let all_are = if summary.exact { "every count is exact" } else { "the counts are not those expected" };
     let (most, deviation) = (summary.max_over_mean, number(summary.standard_deviation));
     let subtitle = format!(
-        "{}. Busiest/mean {most:.3}, standard deviation {deviation}; {all_are}.",
-        summary.ring_words()
+        "Policy {}. Busiest/mean {most:.3}, standard deviation {deviation}; {all_are}.",
+        summary.policy_words()
     );
+    let expectation = if summary.by_ring { "expected from the ring" } else { "expected by weight" };
     let panel = Panel {
         title: String::new(),
         note: String::new(),
@@ -70,6 +71,7 @@ fn counts(summary: &Summary) -> Canvas {
         },
         axis: "requests".into(),
         labels: "server".into(),
+        expectation: expectation.into(),
         panels: vec![panel],
     }
     .draw()
@@ -135,4 +137,40 @@ fn latencies(report: &Report) -> Vec<(f64, f64)> {
 
 fn source(summary: &Summary) -> String {
     format!("ringtest run, seed {}, {}", summary.seed, summary.url)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// It told of the ring, whatever the requests were shared out by.
+    #[test]
+    fn the_policy_is_named_and_the_ring_only_where_it_decides() {
+        let drawn = |policy: &str, by_ring: bool| {
+            let summary = json!({
+                "url": "http://h:80", "seed": 1, "requests": 2, "connections": 8, "rate": null,
+                "ring": {"slots": 512, "virtual": "9", "probing": "linear", "hash": "prime", "slack": 0.0},
+                "policy": policy, "by_ring": by_ring,
+                "servers": [{"server": "1", "name": "S1", "requests": 2, "expected": 2, "share": 1.0}],
+                "exact": true, "pool_changed": false, "standard_deviation": 0.0, "max_over_mean": 1.0,
+                "chi_square": 0.0, "chi_square_even": 0.0, "elapsed_s": 1.0, "requests_per_second": 2.0,
+                "failed": 0, "failures": {}, "unnamed": 0, "reconnects": 0,
+                "latency_ms": {"p50": 1.0, "p90": 1.0, "p99": 1.0, "p99.9": 1.0, "max": 1.0},
+            });
+            let summary: Summary = serde_json::from_value(summary).expect("a summary");
+            counts(&summary).svg(false)
+        };
+        let even = drawn("round-robin", false);
+        assert!(
+            even.contains("Policy round-robin. Busiest/mean") && even.contains("expected by weight"),
+            "{even}"
+        );
+        for (policy, named) in [("bounded-ring", "bounded-ring"), ("", "ring")] {
+            let of_ring = drawn(policy, true);
+            assert!(of_ring.contains(&format!(">Policy {named}, 512 slots, ")), "{of_ring}");
+            assert!(of_ring.contains("expected from the ring"), "{of_ring}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 mod figures;
 
-use std::{path::PathBuf, str::FromStr};
+use std::str::FromStr;
 
 use anyhow::ensure;
 use indicatif::ProgressStyle;
@@ -11,12 +11,11 @@ use ringkeeper_tools::{
     assertion::{Assertion, Measure},
     chart::scale::number,
     csv,
-    folder::Folder,
     survey::{Kind, Misfit, Row, Survey},
     table,
 };
 
-use super::{demand, run::print};
+use super::{demand, output::Output};
 
 /// Ask the ring alone: shares, balance and moved keys for many servers and many keys
 #[derive(clap::Args, Clone, Debug)]
@@ -55,15 +54,8 @@ pub struct RingArgs {
     /// Fail unless this holds of every row, such as 'max_over_mean<1.05'; may be given again
     #[arg(long = "assert", value_name = "ASSERTION")]
     assertions: Vec<Assertion>,
-    /// Print JSON in place of a table
-    #[arg(long)]
-    json: bool,
-    /// Where the charts (SVG, PNG) and the CSV go
-    #[arg(long, value_name = "DIR", default_value = "plots")]
-    out: PathBuf,
-    /// Write no files
-    #[arg(long)]
-    no_files: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Several hashes.
@@ -83,15 +75,12 @@ pub fn run(args: RingArgs) -> anyhow::Result<bool> {
     bar.finish_and_clear();
     let (rows, misfits) = (&answers.rows, &answers.misfits);
     ensure!(!rows.is_empty(), "{}", misfits.first().map_or("no ring was asked for".to_owned(), misfit));
-    print(&if args.json { serde_json::to_string(rows)? } else { text(&survey, rows, misfits) })?;
-    if !args.no_files {
-        let mut folder = Folder::new(&args.out);
-        let map = args.map.or(args.servers.first().copied()).unwrap_or(3);
-        figures::keep(&mut folder, &survey, &answers, map)?;
-        if !args.json {
-            print(&format!("\nin {}: {}", folder.path().display(), folder.written().join(" ")))?;
-        }
-    }
+    let map = args.map.or(args.servers.first().copied()).unwrap_or(3);
+    args.output.show(
+        || serde_json::to_string(rows),
+        || text(&survey, rows, misfits),
+        |folder| figures::keep(folder, &survey, &answers, map),
+    )?;
     let hold = |row: &Row| {
         let present = measures(row);
         let about: Vec<Assertion> =

@@ -1,10 +1,6 @@
 //! `ringtest run`: so many requests, and whether each replica got what the ring gives it.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rand::RngExt;
@@ -12,14 +8,13 @@ use ringkeeper_tools::{
     assertion::Assertion,
     base::Base,
     client::{By, Client, DEFAULT, Pool},
-    folder::Folder,
     forecast::{self, Forecast},
     ids::Ids,
     load::{self, Carry, Load, Outcome, Protocol, Rate, Reuse},
     progress::Progress,
 };
 
-use super::{demand, picture, summary::Summary};
+use super::{demand, output::Output, picture, summary::Summary};
 
 /// The port of a balancer's host where operators connect.
 const ADMIN_PORT: u16 = 5001;
@@ -54,15 +49,8 @@ pub struct RunArgs {
     /// Fail unless this holds, such as 'max_over_mean<1.05' or 'p99<20ms'; may be given again
     #[arg(long = "assert", value_name = "ASSERTION")]
     assertions: Vec<Assertion>,
-    /// Print JSON in place of tables
-    #[arg(long)]
-    json: bool,
-    /// Where the charts (SVG, PNG), the CSV and the JSON go
-    #[arg(long, value_name = "DIR", default_value = "plots")]
-    out: PathBuf,
-    /// Write no files
-    #[arg(long)]
-    no_files: bool,
+    #[command(flatten)]
+    output: Output,
     /// Where the balancer takes requests
     #[arg(long, value_name = "URL", env = "RINGCTL_URL", default_value = "http://127.0.0.1:5000")]
     url: Base,
@@ -114,15 +102,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<bool> {
         By::Key | By::Load => forecast::even(&pool, load.requests),
     };
     let summary = Summary::new(&load, seed, &pool, &expected, &report, changed);
-    let text = if args.json { serde_json::to_string(&summary)? } else { summary.to_string() };
-    print(&text)?;
-    if !args.no_files {
-        let mut folder = Folder::new(&args.out);
-        picture::keep(&mut folder, &summary, &report)?;
-        if !args.json {
-            print(&format!("\nin {}: {}", folder.path().display(), folder.written().join(" ")))?;
-        }
-    }
+    args.output.show(
+        || serde_json::to_string(&summary),
+        || summary.to_string(),
+        |folder| picture::keep(folder, &summary, &report),
+    )?;
     let demanded = demand::hold(&args.assertions, &summary.measures(), "")?;
     Ok(summary.failed == 0 && demanded && (!args.exact || summary.exact))
 }
@@ -157,13 +141,5 @@ impl RunArgs {
             reuse: Reuse::Kept,
             timeout: self.timeout,
         }
-    }
-}
-
-/// Prints a line; nobody has to read it to its end.
-pub fn print(text: &str) -> io::Result<()> {
-    match writeln!(anstream::stdout(), "{text}") {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
     }
 }

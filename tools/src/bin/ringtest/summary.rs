@@ -31,7 +31,7 @@ pub struct Summary {
     pub policy: String,
     /// Whether what is expected is of the ring; else it is an even spread by weight.
     #[serde(default = "by_ring")]
-    by_ring: bool,
+    pub by_ring: bool,
     /// Each server's part.
     pub servers: Vec<Server>,
     /// Whether every server got exactly what was expected.
@@ -177,9 +177,13 @@ impl Summary {
         numbers.chain(times.into_iter().map(|name| Measure::time(name, 0.0))).collect()
     }
 
-    /// The ring's spec in words.
-    pub fn ring_words(&self) -> String {
-        ring_words(&self.ring)
+    /// The policy in words, with the ring's spec where that decides.
+    pub fn policy_words(&self) -> String {
+        let policy = if self.policy.is_empty() { "ring" } else { self.policy.as_str() };
+        match self.by_ring {
+            true => format!("{policy}, {}", ring_words(&self.ring)),
+            false => policy.to_owned(),
+        }
     }
 }
 

@@ -66,6 +66,7 @@ fn at_three(analysis: &Analysis, hashes: &[&str], title: &str) -> Canvas {
         },
         axis: "requests".into(),
         labels: "server".into(),
+        expectation: "expected from the ring".into(),
         panels: hashes.iter().map(panel).collect(),
     }
     .draw()

@@ -23,8 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::{endpoints::Endpoints, published::Cell, recovery::Recovery, series::Count};
 use crate::{
+    output::print,
     own::{self, Clock},
-    run::print,
 };
 
 /// Make the assignment's whole analysis, A-1 to A-4, on balancers of its own, with charts and a report

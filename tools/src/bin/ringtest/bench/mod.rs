@@ -22,7 +22,6 @@ pub mod circumstances;
 pub mod config;
 pub mod listen;
 pub mod origins;
-pub mod output;
 pub mod program;
 pub mod relay;
 mod report;
@@ -45,13 +44,12 @@ use rustix::process::{Resource, getrlimit};
 
 use self::{
     circumstances::Circumstances,
-    output::Output,
     result::{Numbers, Results, Sample},
     setup::Setup,
     subject::{Candidate, Running, Subject, Task},
     workload::Workload,
 };
-use super::demand;
+use super::{demand, output::Output};
 
 /// How many origins there are.
 const ORIGINS: usize = 3;

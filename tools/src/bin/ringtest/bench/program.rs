@@ -2,14 +2,13 @@
 //! this is dropped.
 
 use std::{
-    io::{BufRead, BufReader},
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail, ensure};
+use ringkeeper_tools::said::Said;
 use rustix::{
     process::{Pid, Signal, kill_process_group},
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
@@ -29,7 +28,7 @@ pub struct Program {
     process: Child,
     group: Pid,
     name: String,
-    said: Arc<Mutex<Vec<String>>>,
+    said: Said,
 }
 
 impl Program {
@@ -43,7 +42,7 @@ impl Program {
         let spawned = command.spawn(); // inherits the core of this thread
         sched_setaffinity(None, &own).context("cannot go back to the own cores")?;
         let mut process = spawned.with_context(|| format!("cannot start {name}"))?;
-        let said = follow(BufReader::new(process.stderr.take().expect("piped")));
+        let said = Said::on(process.stderr.take().expect("piped"));
         Ok(Program { group: Pid::from_child(&process), process, name, said })
     }
 
@@ -51,13 +50,7 @@ impl Program {
     pub async fn says(&mut self, words: &str) -> anyhow::Result<String> {
         let deadline = Instant::now() + START;
         loop {
-            let found = self
-                .said
-                .lock()
-                .expect("nobody panics while holding it")
-                .iter()
-                .find_map(|line| Some(line.split_once(words)?.1.trim().to_owned()));
-            if let Some(found) = found {
+            if let Some(found) = self.said.after(words) {
                 return Ok(found);
             }
             ensure!(Instant::now() < deadline, "{} does not say '{words}'", self.name);
@@ -69,7 +62,7 @@ impl Program {
     /// An error with its last words where it has ended.
     pub fn lives(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.process.try_wait()? {
-            let said = self.said.lock().expect("nobody panics while holding it").join("\n");
+            let said = self.said.lines().join("\n");
             bail!("{} ended ({status}); its last words:\n{said}", self.name);
         }
         Ok(())
@@ -93,16 +86,4 @@ pub fn keep_to(core: usize) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set).with_context(|| format!("cannot keep to core {core}"))
-}
-
-/// Reads lines on, so that who writes them never waits.
-fn follow(lines: impl BufRead + Send + 'static) -> Arc<Mutex<Vec<String>>> {
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let kept = said.clone();
-    std::thread::spawn(move || {
-        for line in lines.lines().map_while(Result::ok) {
-            kept.lock().expect("nobody panics while holding it").push(line);
-        }
-    });
-    said
 }

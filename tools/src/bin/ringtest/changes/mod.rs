@@ -9,7 +9,6 @@ mod slices;
 
 use std::{
     cell::RefCell,
-    path::PathBuf,
     rc::Rc,
     sync::mpsc,
     time::{Duration, Instant},
@@ -20,7 +19,6 @@ use ringkeeper_tools::{
     assertion::{Assertion, Measure},
     base::Base,
     client::Client,
-    folder::Folder,
     ids::Ids,
     load::{self, Carry, Load, Protocol, Rate, Reuse},
     table,
@@ -38,7 +36,7 @@ use super::{
         subject::{self, Subject, Task},
     },
     demand,
-    run::print,
+    output::Output,
 };
 
 /// When an answer is given up.
@@ -70,15 +68,8 @@ pub struct ChangesArgs {
     /// Fail unless this holds, such as 'p99_ratio<=1.1'; may be given again
     #[arg(long = "assert", value_name = "ASSERTION")]
     assertions: Vec<Assertion>,
-    /// Print JSON in place of a table
-    #[arg(long)]
-    json: bool,
-    /// Where the numbers go
-    #[arg(long, value_name = "DIR", default_value = "plots")]
-    out: PathBuf,
-    /// Write no files
-    #[arg(long)]
-    no_files: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// What was found.
@@ -106,10 +97,8 @@ pub async fn run(args: ChangesArgs) -> anyhow::Result<bool> {
     ensure!(args.time >= Duration::from_millis(500), "a slice is at least half a second long");
     demand::known(&args.assertions, &measures(0.0, 0.0))?;
     let found = setup::uninterrupted(measure(&args)).await?;
-    print(&if args.json { serde_json::to_string(&found)? } else { found.text() })?;
-    if !args.no_files {
-        Folder::new(&args.out).json("changes.json", &found)?;
-    }
+    args.output.print(|| serde_json::to_string(&found), || found.text())?;
+    args.output.keep(|folder| folder.json("changes.json", &found))?;
     Ok(demand::hold(&args.assertions, &measures(found.p50_ratio, found.p99_ratio), "")?)
 }
 

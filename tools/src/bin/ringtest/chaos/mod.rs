@@ -18,7 +18,7 @@ mod trial;
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
-use ringkeeper_tools::{folder::Folder, subject::Engine};
+use ringkeeper_tools::subject::Engine;
 use rustix::process::{Resource, getrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,8 +30,8 @@ use self::{
     trial::{Times, Trials},
 };
 use crate::{
+    output::Output,
     own::{self, Clock},
-    run::print,
 };
 
 /// Open files that suffice where a third of all requests hang for as long as a client waits.
@@ -58,15 +58,8 @@ pub struct ChaosArgs {
     /// The image of the replicas, which runs `ringtest origin` (docker; `make chaos` makes one)
     #[arg(long, default_value = "ringkeeper-origin")]
     image: String,
-    /// Print JSON in place of the table
-    #[arg(long)]
-    json: bool,
-    /// Where the CSV and the JSON go
-    #[arg(long, value_name = "DIR", default_value = "plots")]
-    out: PathBuf,
-    /// Write no files
-    #[arg(long)]
-    no_files: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Whether everything that is promised was the case.
@@ -89,17 +82,13 @@ pub async fn run(args: ChaosArgs) -> anyhow::Result<bool> {
     };
     let chaos = Chaos::new(engine.word(), bare, &entries);
     let others = haproxy::version().filter(|_| fronts.len() > 1).map(|(_, version)| version);
-    let text = match args.json {
-        true => serde_json::to_string(&chaos)?,
-        false => report::text(&chaos, &entries, others.as_deref()),
-    };
-    print(&text)?;
-    if !args.no_files {
-        let mut folder = Folder::new(&args.out);
+    args.output
+        .print(|| serde_json::to_string(&chaos), || report::text(&chaos, &entries, others.as_deref()))?;
+    args.output.keep(|folder| {
         folder.file("chaos.csv", chaos.csv())?;
-        folder.json("chaos.json", &chaos)?;
-    }
-    if args.json {
+        folder.json("chaos.json", &chaos)
+    })?;
+    if args.output.json {
         chaos.misses().iter().for_each(|miss| eprintln!("missed: {miss}"));
     }
     Ok(chaos.misses().is_empty())

@@ -87,23 +87,7 @@ impl<'a> Chaos<'a> {
     pub fn csv(&self) -> String {
         let number = |value: f64| format!("{value:.3}");
         let maybe = |value: Option<f64>| value.map_or(String::new(), number);
-        let rows = self.rows.iter().map(|row| {
-            vec![
-                row.fault.clone(),
-                row.in_front.word().to_owned(),
-                row.requests.to_string(),
-                row.failed.to_string(),
-                row.truncated.to_string(),
-                number(row.p99_during_ms),
-                maybe(row.last_failure_s),
-                maybe(row.ready_again_s),
-                maybe(row.bound_s),
-                row.posts.to_string(),
-                row.posts_failed.to_string(),
-                row.posts_executed_twice.to_string(),
-            ]
-        });
-        csv::text(&CSV, rows)
+        csv::text(&CSV, self.rows.iter().map(|row| columns(row, number, maybe)))
     }
 }
 
@@ -171,20 +155,30 @@ fn cells(row: &Row) -> Vec<String> {
         (Front::Ringkeeper, false) => "MISSED",
         _ => "",
     };
+    let mut cells = columns(row, |millis| format!("{millis:.1} ms"), seconds);
+    cells.push(verdict.to_owned());
+    cells
+}
+
+/// What table and CSV have of a row, with milliseconds and seconds as each of them writes those.
+fn columns(
+    row: &Row,
+    millis: impl Fn(f64) -> String,
+    seconds: impl Fn(Option<f64>) -> String,
+) -> Vec<String> {
     vec![
         row.fault.clone(),
         row.in_front.word().to_owned(),
         row.requests.to_string(),
         row.failed.to_string(),
         row.truncated.to_string(),
-        format!("{:.1} ms", row.p99_during_ms),
+        millis(row.p99_during_ms),
         seconds(row.last_failure_s),
         seconds(row.ready_again_s),
         seconds(row.bound_s),
         row.posts.to_string(),
         row.posts_failed.to_string(),
         row.posts_executed_twice.to_string(),
-        verdict.to_owned(),
     ]
 }
 

@@ -27,12 +27,12 @@ use self::{
 use super::{
     bench::{
         circumstances::Circumstances,
-        output::Output,
         program,
         setup::{self, Setup},
         subject::{Candidate, Subject},
     },
     demand,
+    output::Output,
 };
 
 /// Put the policies side by side, and beside HAProxy's and nginx's: how uneven they are, and how long requests take
