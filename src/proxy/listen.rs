@@ -23,7 +23,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{Config, Links, Listener, forward, routing::Routing, thread::Core};
+use super::{Config, Links, Listener, forward, routing::Routing, slice::run_soon, thread::Core};
 
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -110,6 +110,7 @@ impl Plane {
                     Err(error) => return drop(tell.send(error)),
                 };
                 drop(tell);
+                run_soon();
                 let core = Rc::new(Core::new(index, cores, config, links, begun));
                 let place = Rc::new(Place { index, loads, inboxes, emptied: Notify::new() });
                 runtime.block_on(run(core, place, inbox, stop));

@@ -22,6 +22,7 @@ mod pool;
 mod retry;
 mod route;
 mod routing;
+mod slice;
 mod sticky;
 mod thread;
 

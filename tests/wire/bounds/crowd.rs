@@ -6,13 +6,23 @@ use crate::support::{Deployment, until};
 /// Connections that are opened at once.
 const WAVE: usize = 250;
 
-/// None is answered before all have come.
 #[tokio::test]
 async fn ten_thousand_requests_at_once_are_all_answered() {
     let _turn = turn().await;
-    let (deployment, origin) = (Deployment::of_upstreams(), Origin::start().await);
-    let count = afford(10_000, 2);
-    let balancer = balance(&deployment, &[origin.address], &[]).await;
+    all_at_once(&Origin::start().await, &[], afford(10_000, 2)).await;
+}
+
+/// Each is a stream of one of few connections there, so that half as many descriptors do.
+#[tokio::test]
+async fn ten_thousand_requests_at_once_are_all_answered_by_a_replica_of_http2() {
+    let _turn = turn().await;
+    all_at_once(&Origin::start_in_http2().await, &["--protocol", "h2c"], afford(10_000, 1)).await;
+}
+
+/// None of so many is answered before all have come.
+async fn all_at_once(origin: &Origin, settings: &[&str], count: usize) {
+    let deployment = Deployment::of_upstreams();
+    let balancer = balance(&deployment, &[origin.address], settings).await;
     let (ask, mut clients) = (get("/hold"), Vec::new());
     while clients.len() < count {
         let wave = (0..WAVE.min(count - clients.len())).map(|_| send(balancer.traffic, &ask));

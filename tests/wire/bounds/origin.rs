@@ -5,6 +5,7 @@
 //! body has come and closes, `/refuse-and-stay` does not close. Anything else takes the body and says `ok`.
 
 use std::{
+    convert::Infallible,
     io,
     net::SocketAddr,
     sync::{
@@ -14,6 +15,9 @@ use std::{
     time::Duration,
 };
 
+use http::Response;
+use hyper::{server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpListener, sync::watch};
 
 use super::wire::Wire;
@@ -54,6 +58,31 @@ impl Origin {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = shared.clone();
                 tokio::spawn(async move { attend(Wire::new(stream), &shared).await });
+            }
+        });
+        Origin { address, state }
+    }
+
+    /// One that speaks HTTP/2 alone, and answers every request when it is told to.
+    pub async fn start_in_http2() -> Self {
+        let listener = listener();
+        let address = listener.local_addr().expect("bound");
+        let state = Arc::<State>::default();
+        let shared = state.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = shared.clone();
+                let service = service_fn(move |_| {
+                    let shared = shared.clone();
+                    async move {
+                        shared.held.fetch_add(1, Relaxed);
+                        let mut released = shared.released.subscribe();
+                        let _the_test_is_over = released.wait_for(|released| *released).await.is_err();
+                        Ok::<_, Infallible>(Response::new("ok".to_owned()))
+                    }
+                });
+                let builder = http2::Builder::new(TokioExecutor::new());
+                tokio::spawn(builder.serve_connection(TokioIo::new(stream), service));
             }
         });
         Origin { address, state }
